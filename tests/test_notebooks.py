@@ -1,0 +1,290 @@
+"""The rules that every notebook keeps. A rule yields one message per fault, which names the cell and the remedy."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted(ROOT.glob("notebooks/0*.ipynb"))
+BOOTSTRAP = (ROOT / "tests/bootstrap_cell.ipy").read_text().strip()
+IGNORED = {"nbval-ignore-output", "nbval-skip"}
+LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)|\b(?:src|href)=["']([^"']+)""")
+RULES = []
+
+
+def rule(function):
+    RULES.append(function)
+    return function
+
+
+def cells(notebook, kind=None):
+    """Yield each cell with the name by which a reader finds it."""
+    for number, cell in enumerate(notebook.cells, 1):
+        if kind in (None, cell.cell_type):
+            first_line = cell.source.strip().split("\n")[0][:60]
+            yield f"cell {number} ({first_line!r})", cell
+
+
+def outputs(notebook):
+    for name, cell in cells(notebook, "code"):
+        for position, output in enumerate(cell.outputs):
+            yield name, output, cell.outputs[position + 1 :]
+
+
+def prose(text):
+    """The text without its code, in which a # is no heading and a bracket no link."""
+    return re.sub(r"(?ms)^\s*(```|~~~).*?^\s*\1|`[^`\n]*`", "", text)
+
+
+def length(cell):
+    return sum(bool(line.strip()) for line in cell.source.splitlines())
+
+
+def tags(cell):
+    return set(cell.metadata.get("tags", []))
+
+
+def broken_links(text, folder):
+    for target in (a or b for a, b in LINK.findall(prose(text))):
+        path = target.split("#")[0]
+        if path and not re.match(r"[a-z]+:", path) and not (folder / path).exists():
+            yield target
+
+
+def images_without_alt(text):
+    yield from re.findall(r"!\[\s*\]\([^)]*\)", prose(text))
+    yield from re.findall(r"""<img(?![^>]*\balt=["'][^"'])[^>]*>""", prose(text))
+
+
+@rule
+def starts_with_the_bootstrap_cell(notebook, path):
+    name, cell = next(cells(notebook, "code"), ("the notebook", None))
+    if cell is None or cell.source.strip() != BOOTSTRAP:
+        yield f"{name}: the first code cell must be the text of tests/bootstrap_cell.ipy; copy it there"
+
+
+@rule
+def is_executed_in_order(notebook, path):
+    for expected, (name, cell) in enumerate(cells(notebook, "code"), 1):
+        if cell.execution_count != expected:
+            yield f"{name}: execution count {cell.execution_count} instead of {expected}; execute all with `make run`"
+
+
+@rule
+def shows_no_error_and_no_warning(notebook, path):
+    for name, output, _ in outputs(notebook):
+        if output.output_type == "error":
+            yield f"{name}: it ends in {output.ename}: {output.evalue}; mend the cell and `make run`"
+        elif output.get("name") == "stderr":
+            yield f"{name}: it writes to stderr, {output.text[:80]!r}; solve the cause, or silence that one warning"
+
+
+@rule
+def stores_no_widget_state(notebook, path):
+    if "widgets" in notebook.metadata:
+        yield "metadata.widgets: GitHub refuses to show the notebook; execute it with `make run`, which leaves it out"
+
+
+@rule
+def describes_every_figure(notebook, path):
+    for name, output, following in outputs(notebook):
+        for kind in [kind for kind in output.get("data", {}) if kind.startswith("image/")]:
+            alt = output.metadata.get(kind, {}).get("alt")
+            caption = following[0].get("data", {}).get("text/markdown", "") if following else ""
+            if not alt:
+                yield f"{name}: a figure without alt text; show it through helpers.draw, which asks for one"
+            elif alt not in caption:
+                yield f"{name}: no caption with the figure's alt text after it; show it through helpers.draw"
+
+
+@rule
+def describes_every_image_in_the_text(notebook, path):
+    for name, cell in cells(notebook, "markdown"):
+        for image in images_without_alt(cell.source):
+            yield f"{name}: {image} has no alt text; say between its brackets what it shows"
+
+
+@rule
+def nests_its_headings(notebook, path):
+    level = 0
+    for name, cell in cells(notebook, "markdown"):
+        for marks in re.findall(r"(?m)^(#{1,6})\s", prose(cell.source)):
+            if len(marks) > level + 1 or (len(marks) == 1 and level):
+                yield f"{name}: level {len(marks)} after level {level}; one heading of level 1, then skip none"
+            level = len(marks)
+    if notebook.cells[0].cell_type != "markdown" or not notebook.cells[0].source.startswith("# "):
+        yield "cell 1: it must open with the title, a heading of level 1"
+
+
+@rule
+def keeps_code_cells_short(notebook, path):
+    for name, cell in cells(notebook, "code"):
+        if (lines := length(cell)) > 25:
+            yield f"{name}: {lines} lines of code, and 25 are the most; split it, or move a function into helpers"
+    by_length = sorted(length(cell) for _, cell in cells(notebook, "code"))
+    for share, limit in ((0.5, 5), (0.9, 15)):
+        if (lines := by_length[int(share * len(by_length))]) > limit:
+            yield f"all code cells: {share:.0%} have up to {lines} lines, and {limit} are the most; split the long ones"
+
+
+@rule
+def explains_more_than_it_computes(notebook, path):
+    text, code = (len(list(cells(notebook, kind))) for kind in ("markdown", "code"))
+    if text < code:
+        yield f"all cells: {text} of text and {code} of code; give each code cell the question that it answers"
+
+
+@rule
+def folds_its_solutions(notebook, path):
+    solutions = 0
+    for name, cell in cells(notebook, "code"):
+        tagged, titled = "solution" in tags(cell), cell.source.startswith("#@title Solution\n")
+        solutions += tagged
+        if tagged != titled:
+            yield f"{name}: a solution has the tag `solution` and the first line `#@title Solution`; add the other one"
+        if tagged and not cell.metadata.get("jupyter", {}).get("source_hidden"):
+            yield f"{name}: the solution lies open; set jupyter.source_hidden to true in the cell's metadata"
+    if solutions < 4:
+        yield f"all cells: {solutions} solutions, and 4 are the fewest; add exercises with their solutions"
+
+
+@rule
+def compares_its_outputs(notebook, path):
+    code = [cell for _, cell in cells(notebook, "code")]
+    ignored = [cell for cell in code if tags(cell) & IGNORED or re.search(r"(?m)^#\s*NBVAL_(IGNORE|SKIP)", cell.source)]
+    if len(ignored) > 0.1 * len(code):
+        yield f"all code cells: {len(ignored)} of {len(code)} are not compared, a tenth at most; round or assert"
+
+
+@rule
+def links_to_what_exists(notebook, path):
+    for name, cell in cells(notebook, "markdown"):
+        for target in broken_links(cell.source, path.parent):
+            yield f"{name}: the link to {target} leads nowhere; correct it, relative to {path.parent.name}/"
+
+
+@rule
+def is_small_enough(notebook, path):
+    if (size := path.stat().st_size / 1e6) > 1.5:
+        yield f"the file: {size:.1f} MB, and 1.5 MB is the most; show fewer or smaller figures"
+
+
+def faults(check, path):
+    return list(check(nbformat.read(path, as_version=4), path))
+
+
+@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook(path, check):
+    assert not (found := faults(check, path)), f"{path.name} has {len(found)} fault(s):\n" + "\n".join(found)
+
+
+def test_readme():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not list(broken_links(text, ROOT)), "README.md links to files that don't exist"
+    assert not list(images_without_alt(text)), "README.md has images without a text between their brackets"
+
+
+# The rules themselves: each is seen to pass a good notebook and to find the fault that it is for.
+
+
+def figure(alt="Two corners", caption="*Two corners*"):
+    picture = new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata={"image/png": {"alt": alt}})
+    return [picture, new_output("display_data", {"text/markdown": caption})]
+
+
+def solution(**metadata):
+    metadata = {"tags": ["solution"], "jupyter": {"source_hidden": True}} | metadata
+    return new_code_cell("#@title Solution\nanswer = 1", metadata=metadata)
+
+
+def good():
+    code = [new_code_cell(BOOTSTRAP), new_code_cell("show()", outputs=figure()), *(solution() for _ in range(4))]
+    code += [new_code_cell(f"step({number})") for number in range(10)]
+    text = ["# Find a corner", "## Look\n\n[design](../README.md) ![a corner](corner.png)", "```\n# no heading\n```"]
+    text += ["Why?"] * (len(code) - len(text))
+    for count, cell in enumerate(code, 1):
+        cell.execution_count = count
+    pairs = zip(map(new_markdown_cell, text), code, strict=True)
+    return new_notebook(cells=[cell for pair in pairs for cell in pair])
+
+
+def put(notebook, number, **changes):
+    notebook.cells[number - 1].update(changes)
+
+
+def skip_comparison(notebook):
+    for number in (28, 30):
+        put(notebook, number, metadata={"tags": ["nbval-ignore-output"]})
+
+
+def lengthen_half(notebook):
+    for number in range(16, 33, 2):
+        put(notebook, number, source="a = 1\n" * 6)
+
+
+ERROR = new_output("error", ename="NameError", evalue="model_outputs", traceback=[])
+WARNING = new_output("stream", name="stderr", text="UserWarning: old")
+FAULTS = [
+    (starts_with_the_bootstrap_cell, lambda book: put(book, 2, source="import sys"), r"cell 2 \('import sys'\)"),
+    (starts_with_the_bootstrap_cell, lambda book: book.update(cells=book.cells[:1]), "the first code cell must be"),
+    (is_executed_in_order, lambda book: put(book, 4, execution_count=None), "cell 4 .*None instead of 2"),
+    (is_executed_in_order, lambda book: put(book, 6, execution_count=7), "cell 6 .*7 instead of 3"),
+    (shows_no_error_and_no_warning, lambda book: put(book, 4, outputs=[ERROR]), "cell 4 .*NameError: model_outputs"),
+    (shows_no_error_and_no_warning, lambda book: put(book, 4, outputs=[WARNING]), "cell 4 .*UserWarning"),
+    (stores_no_widget_state, lambda book: book.metadata.update(widgets={}), "make run"),
+    (describes_every_figure, lambda book: put(book, 4, outputs=figure(alt="")), "cell 4 .*without alt text"),
+    (describes_every_figure, lambda book: put(book, 4, outputs=figure(caption="Look")), "cell 4 .*no caption"),
+    (describes_every_figure, lambda book: put(book, 4, outputs=figure()[:1]), "cell 4 .*no caption"),
+    (describes_every_image_in_the_text, lambda book: put(book, 3, source="![](corner.png)"), "cell 3 .*between its"),
+    (describes_every_image_in_the_text, lambda book: put(book, 3, source='<img src="corner.png">'), "cell 3 "),
+    (nests_its_headings, lambda book: put(book, 3, source="### Deep"), "cell 3 .*level 3 after level 1"),
+    (nests_its_headings, lambda book: put(book, 5, source="# Again"), "cell 5 .*skip none"),
+    (nests_its_headings, lambda book: put(book, 1, source="Find a corner"), "cell 1: .*title"),
+    (keeps_code_cells_short, lambda book: put(book, 32, source="a = 1\n" * 26), "cell 32 .*26 lines"),
+    (keeps_code_cells_short, lengthen_half, "50% have up to 6 lines"),
+    (keeps_code_cells_short, lambda book: [put(book, n, source="a = 1\n" * 16) for n in (30, 32)], "90% .* 16 lines"),
+    (explains_more_than_it_computes, lambda book: book.cells.pop(4), "15 of text and 16 of code"),
+    (folds_its_solutions, lambda book: put(book, 6, source="answer = 1"), "cell 6 .*add the other one"),
+    (folds_its_solutions, lambda book: put(book, 6, metadata={}), "cell 6 .*add the other one"),
+    (folds_its_solutions, lambda book: put(book, 6, metadata=solution(jupyter={}).metadata), "cell 6 .*lies open"),
+    (folds_its_solutions, lambda book: put(book, 6, metadata={}, source="step()"), "3 solutions"),
+    (compares_its_outputs, skip_comparison, "2 of 16"),
+    (compares_its_outputs, lambda book: [put(book, n, source="# NBVAL_SKIP") for n in (28, 30)], "2 of 16"),
+    (links_to_what_exists, lambda book: put(book, 3, source="[next](02.ipynb#start)"), "cell 3 .*02.ipynb#start"),
+    (links_to_what_exists, lambda book: put(book, 3, source='<img src="gone.png">'), "cell 3 .*gone.png"),
+    (is_small_enough, lambda book: put(book, 4, outputs=[new_output("stream", text="." * 1_500_000)]), "1.5 MB"),
+]
+
+
+@pytest.fixture
+def shelf(tmp_path):
+    """A folder of notebooks and its surroundings; saves a notebook there and returns its path."""
+    (tmp_path / "README.md").touch()
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks/corner.png").touch()
+
+    def save(notebook):
+        path = tmp_path / "notebooks/01-corner.ipynb"
+        nbformat.write(notebook, path)
+        return path
+
+    return save
+
+
+@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
+def test_a_good_notebook_passes(shelf, check):
+    assert faults(check, shelf(good())) == []
+
+
+@pytest.mark.parametrize(("check", "spoil", "message"), FAULTS)
+def test_a_fault_is_found(shelf, check, spoil, message):
+    spoil(notebook := good())
+    assert re.search(message, "\n".join(faults(check, shelf(notebook))))
+
+
+def test_every_rule_is_tried():
+    assert {check for check, _, _ in FAULTS} == set(RULES)
