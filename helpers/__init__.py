@@ -1,0 +1,51 @@
+"""What the notebooks import, beside transformers.
+
+    checkpoints   find(name, source): a bundled folder or a hub id, ready for `from_pretrained`
+    media         sample photographs; load(path, URL or bytes) as RGB, with clear errors
+    keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
+    geometry      pixel conventions, homographies and their estimation
+    metrics       repeatability, matching accuracy, corner error
+    draw          figures with keypoints and matches, each with a caption
+    exercises     check(answer): instant, tolerant feedback
+
+Importing this package loads none of them. It only compares the installed versions with the oldest ones supported.
+"""
+
+import re
+from importlib import metadata
+
+# The lower bounds of `pyproject.toml`; a test keeps the two equal.
+MINIMUM = {
+    "matplotlib": "3.10",
+    "numpy": "2.1",
+    "pillow": "11",
+    "scikit-image": "0.25",
+    "torch": "2.11",
+    "transformers": "5.15",
+}
+
+
+def _check_versions() -> None:
+    """Raises ImportError, with the command that mends it, if a package of `MINIMUM` is missing or too old."""
+    problems, remedies = [], []
+    for package, minimum in MINIMUM.items():
+        try:
+            found = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found = None
+        if found is None or _release(found) < _release(minimum):
+            problems.append(f"{package} >= {minimum} ({f'found {found}' if found else 'not installed'})")
+            remedies.append(f'"{package}>={minimum}"')
+    if problems:
+        raise ImportError(
+            f"These notebooks need {', '.join(problems)}. "
+            f"Run: pip install --upgrade {' '.join(remedies)} and then restart the kernel."
+        )
+
+
+def _release(version: str) -> list[int]:
+    """The leading numbers of a version: "2.13.0+cpu" gives [2, 13, 0]."""
+    return [int(number) for number in re.match(r"[\d.]*", version)[0].split(".") if number]
+
+
+_check_versions()
