@@ -1,0 +1,94 @@
+"""Figures with keypoints and matches, in colours that colour-blind readers can tell apart, each with a caption."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython import display as notebook
+from PIL import Image
+
+# Okabe & Ito 2008; each method keeps its colour, marker and line through a whole notebook.
+ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = (
+    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000",
+)  # fmt: skip
+
+
+def figure(rows=1, columns=1, width=8.0, height=4.0, **options):
+    """A matplotlib figure and its axes, for `show`; `width` and `height` in inches."""
+    with plt.ioff():
+        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", dpi=90, **options)
+
+
+def photos(pictures, width=9.0):
+    """A figure with pictures side by side, one axes each.
+
+    Args:
+        pictures: dict, title -> PIL image or array; gray arrays in [0, 255] (uint8) or [0, 1].
+        width: of the figure, in inches.
+
+    Returns:
+        The figure and the list of its axes, in pixels of each picture.
+    """
+    arrays = [np.asarray(picture) for picture in pictures.values()]
+    shapes = [array.shape[1] / array.shape[0] for array in arrays]
+    above = 0.35 if any(pictures) else 0.05
+    fig, axes = figure(1, len(arrays), width, width / sum(shapes) + above, width_ratios=shapes, squeeze=False)
+    for panel, title, array in zip(axes[0], pictures, arrays, strict=True):
+        panel.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
+        panel.set_axis_off()
+        panel.set_title(title, fontsize=11)
+    return fig, list(axes[0])
+
+
+def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):
+    """Draw keypoints (N, 2), px, as circles; with `scores` (N,), the area is proportional to the score."""
+    points = np.asarray(points).reshape(-1, 2)
+    area = np.full(len(points), size)
+    if scores is not None and len(points):
+        scores = np.asarray(scores)
+        area = size * scores / scores.max()
+    axes.scatter(*points.T, s=area, facecolors="none", edgecolors=color, linewidths=1.2, label=label)
+
+
+def matches(first, second, points1, points2, right=None, width=9.0, gap=10):
+    """A figure of two images side by side, with a line from each point to its match.
+
+    Args:
+        first, second: PIL images of any two sizes.
+        points1, points2: (K, 2), px, matched row by row.
+        right: (K,) bool: right matches are drawn solid and blue, wrong ones dashed and vermilion. None: all alike.
+        width: of the figure, in inches.
+    """
+    offset = first.width + gap
+    canvas = Image.new("RGB", (offset + second.width, max(first.height, second.height)), "white")
+    canvas.paste(first)
+    canvas.paste(second, (offset, 0))
+    fig, (axes,) = photos({"": canvas}, width)
+    points1, points2 = (np.asarray(points).reshape(-1, 2) for points in (points1, points2))
+    right = np.ones(len(points1), bool) if right is None else np.asarray(right, bool)
+    for chosen, color, style in ((right, BLUE, "-"), (~right, RED, "--")):
+        x, y = np.stack([points1[chosen], points2[chosen] + [offset, 0]], axis=-1).transpose(1, 2, 0)
+        axes.plot(x, y, style, color=color, linewidth=0.7, marker="o", markersize=2)
+    return fig
+
+
+def show(fig, caption):
+    """Display a figure, then its caption as text; the caption is the figure's alternative text as well.
+
+    The picture has a palette of 256 colours, which keeps a notebook with many photographs small.
+    """
+    buffer = io.BytesIO()
+    fig.savefig(buffer, format="png", facecolor="white")
+    plt.close(fig)
+    palette = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    buffer = io.BytesIO()
+    palette.save(buffer, format="png", optimize=True)
+    notebook.display(notebook.Image(buffer.getvalue(), format="png"), metadata={"image/png": {"alt": caption}})
+    notebook.display(notebook.Markdown(f"*{caption}*"))
+
+
+def table(header, rows):
+    """Display rows of cells as a small Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    text = "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    notebook.display(notebook.Markdown(text))

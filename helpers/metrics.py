@@ -1,0 +1,70 @@
+"""How good keypoints and matches are, each figure defined once, with its source.
+
+All distances are in pixels. A homography maps pixels of the first image to pixels of the second; image sizes are
+(height, width).
+"""
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from helpers.geometry import as_points, inside, warp_points
+
+
+def _shared(points1, points2, homography, size1, size2):
+    """The points of either image that lie in the other's view, and where they fall there."""
+    points1, points2 = as_points(points1, "points1"), as_points(points2, "points2")
+    there, back = warp_points(points1, homography), warp_points(points2, np.linalg.inv(homography))
+    seen1, seen2 = inside(there, size2), inside(back, size1)
+    return points1[seen1], points2[seen2], there[seen1], back[seen2]
+
+
+def _found(predicted, detected, eps):
+    """How many predicted points have a detected one within eps pixels."""
+    if not len(predicted) or not len(detected):
+        return 0
+    distance, _ = cKDTree(detected).query(predicted)
+    return int((distance <= eps).sum())
+
+
+def repeatability(points1, points2, homography, size1, size2, eps=3.0):
+    """Share of keypoints found again in the other view (Mikolajczyk & Schmid 2005; SuperPoint 2018, appendix).
+
+    Of the points of either image that fall in the other's view under the true homography, the share with a detected
+    point within `eps` pixels after warping, both directions pooled. NaN where no point falls in the shared view.
+    """
+    shared1, shared2, there, back = _shared(points1, points2, homography, size1, size2)
+    total = len(shared1) + len(shared2)
+    return (_found(there, shared2, eps) + _found(back, shared1, eps)) / total if total else np.nan
+
+
+def match_errors(points1, points2, matches, homography):
+    """Distance in pixels (K,) between each matched point of image 2 and where its partner truly falls."""
+    matches = np.asarray(matches, dtype=int).reshape(-1, 2)
+    there = warp_points(as_points(points1)[matches[:, 0]], homography)
+    return np.linalg.norm(there - as_points(points2)[matches[:, 1]], axis=1)
+
+
+def mean_matching_accuracy(errors, threshold=3.0):
+    """MMA: share of matches whose error is at most `threshold` pixels (D2-Net 2019). NaN without matches."""
+    errors = np.asarray(errors, dtype=float)
+    return float((errors <= threshold).mean()) if len(errors) else np.nan
+
+
+def matching_score(points1, points2, matches, homography, size1, size2, eps=3.0):
+    """Correct mutual matches over the points in the shared view, mean of both images (SuperPoint 2018)."""
+    shared1, shared2, _, _ = _shared(points1, points2, homography, size1, size2)
+    points = (len(shared1) + len(shared2)) / 2
+    correct = (match_errors(points1, points2, matches, homography) <= eps).sum()
+    return float(correct / points) if points else np.nan
+
+
+def corner_error(estimated, true, image_size):
+    """Mean distance in pixels of the four image corners under the estimated and the true homography (SuperPoint 2018).
+
+    Infinite where there is no estimate (None).
+    """
+    if estimated is None:
+        return np.inf
+    height, width = image_size
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
+    return float(np.linalg.norm(warp_points(corners, estimated) - warp_points(corners, true), axis=1).mean())
