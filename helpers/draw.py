@@ -5,12 +5,11 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display as notebook
-from PIL import Image
+from PIL import Image, ImageColor
 
 # Okabe & Ito 2008; each method keeps its colour, marker and line through a whole notebook.
-ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = (
-    "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000",
-)  # fmt: skip
+OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
+ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = OKABE_ITO
 
 
 def figure(rows=1, columns=1, width=8.0, height=4.0, **options):
@@ -50,13 +49,13 @@ def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):
     axes.scatter(*points.T, s=area, facecolors="none", edgecolors=color, linewidths=1.2, label=label)
 
 
-def matches(first, second, points1, points2, right=None, width=9.0, gap=10):
+def matches(first, second, points1, points2, correct=None, width=9.0, gap=10):
     """A figure of two images side by side, with a line from each point to its match.
 
     Args:
         first, second: PIL images of any two sizes.
         points1, points2: (K, 2), px, matched row by row.
-        right: (K,) bool: right matches are drawn solid and blue, wrong ones dashed and vermilion. None: all alike.
+        correct: (K,) bool: correct matches are drawn solid and blue, wrong ones dashed and orange. None: all alike.
         width: of the figure, in inches.
     """
     offset = first.width + gap
@@ -65,8 +64,8 @@ def matches(first, second, points1, points2, right=None, width=9.0, gap=10):
     canvas.paste(second, (offset, 0))
     fig, (axes,) = photos({"": canvas}, width)
     points1, points2 = (np.asarray(points).reshape(-1, 2) for points in (points1, points2))
-    right = np.ones(len(points1), bool) if right is None else np.asarray(right, bool)
-    for chosen, color, style in ((right, BLUE, "-"), (~right, RED, "--")):
+    correct = np.ones(len(points1), bool) if correct is None else np.asarray(correct, bool)
+    for chosen, color, style in ((correct, BLUE, "-"), (~correct, RED, "--")):
         x, y = np.stack([points1[chosen], points2[chosen] + [offset, 0]], axis=-1).transpose(1, 2, 0)
         axes.plot(x, y, style, color=color, linewidth=0.7, marker="o", markersize=2)
     return fig
@@ -75,14 +74,18 @@ def matches(first, second, points1, points2, right=None, width=9.0, gap=10):
 def show(fig, caption):
     """Display a figure, then its caption as text; the caption is the figure's alternative text as well.
 
-    The picture has a palette of 256 colours, which keeps a notebook with many photographs small.
+    The picture has a palette of 256 colours, which keeps a notebook with many photographs small. Those of this module
+    are among them, so that a small circle on a photograph keeps its colour.
     """
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", facecolor="white")
     plt.close(fig)
-    palette = Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE)
+    full = Image.open(buffer).convert("RGB")
+    palette = Image.new("P", (1, 1))
+    own = [channel for color in OKABE_ITO for channel in ImageColor.getrgb(color)]
+    palette.putpalette(own + full.quantize(256 - len(OKABE_ITO)).getpalette())
     buffer = io.BytesIO()
-    palette.save(buffer, format="png", optimize=True)
+    full.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     notebook.display(notebook.Image(buffer.getvalue(), format="png"), metadata={"image/png": {"alt": caption}})
     notebook.display(notebook.Markdown(f"*{caption}*"))
 

@@ -40,12 +40,12 @@ def _about_100_keypoints(count):
     return None
 
 
-def _half_pixel_mapping(x):
-    if np.isclose(x, 0.5 * 640 * 4000 / 640):
-        return "2000 is what you get without the half pixels: add 0.5 before scaling, and take it off after."
-    if np.isclose(x, 2002.625, atol=0.01):
+def _half_pixel_mapping(relative):
+    if np.isclose(relative, (1000.5 * 640 / 4000 - 0.5) / 640, atol=1e-5):
         return None
-    return "go to network pixels first (0.5 * 640), then to the original, half a pixel in and half a pixel out."
+    if np.isclose(relative, 0.25):
+        return "0.25 is what you get without the half pixels: 1000 is the centre of a pixel that begins at 999.5."
+    return "go to network pixels first, half a pixel in before scaling and half a pixel out after, then divide by 640."
 
 
 def _repeatability_by_chance(share):

@@ -55,12 +55,15 @@ def refine(points, scores, radius=2):
     Returns:
         Float array (N, 2). A point that has no score around it stays where it is.
     """
-    points, scores = as_points(points), np.asarray(scores, dtype=float)
-    steps = np.arange(-radius, radius + 1)
-    x, y = np.rint(points).astype(int).T.reshape(2, len(points), 1, 1)
-    window = np.pad(scores, radius)[y + radius + steps[:, None], x + radius + steps]
-    mass = np.maximum(window.sum((1, 2)), np.finfo(float).tiny)
-    return points + np.column_stack([window.sum(1) @ steps, window.sum(2) @ steps]) / mass[:, None]
+    points, padded = as_points(points), np.pad(np.asarray(scores, dtype=float), radius)
+    x, y = np.rint(points).astype(int).T + radius
+    mass, moment = np.zeros(len(points)), np.zeros((len(points), 2))
+    for dx in range(-radius, radius + 1):
+        for dy in range(-radius, radius + 1):
+            weight = padded[y + dy, x + dx]
+            mass += weight
+            moment += weight[:, None] * [dx, dy]
+    return points + moment / np.maximum(mass, np.finfo(float).tiny)[:, None]
 
 
 def mutual_matches(descriptors1, descriptors2, ratio=None):

@@ -71,6 +71,11 @@ def test_unknown_name_and_source():
         checkpoints.find("superpoint", source="web")
 
 
+def test_the_readme_holds_the_current_table():
+    readme = Path(__file__).parents[1] / "README.md"
+    assert checkpoints.markdown_table() in readme.read_text(encoding="utf-8")
+
+
 def test_markdown_table_has_a_row_for_each_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "_folder", lambda name: tmp_path)
     assert "| absent, " in checkpoints.markdown_table()

@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from run_notebooks import picture
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/0*.ipynb"))
@@ -167,6 +168,15 @@ def links_to_what_exists(notebook, path):
 
 
 @rule
+def shows_its_current_picture(notebook, path):
+    file = path.parent / "images" / f"{path.stem}.png"
+    if (image := picture(notebook)) is None:
+        yield "all cells: no figure's cell is tagged `picture`; tag the one that the README shows"
+    elif not file.exists() or file.read_bytes() != image:
+        yield f"{file.name}: it is not the figure of the cell tagged `picture`; write it with `make run`"
+
+
+@rule
 def is_small_enough(notebook, path):
     if (size := path.stat().st_size / 1e6) > 1.5:
         yield f"the file: {size:.1f} MB, and 1.5 MB is the most; show fewer or smaller figures"
@@ -202,7 +212,8 @@ def solution(**metadata):
 
 
 def good():
-    code = [new_code_cell(BOOTSTRAP), new_code_cell("show()", outputs=figure()), *(solution() for _ in range(4))]
+    shown = new_code_cell("show()", outputs=figure(), metadata={"tags": ["picture"]})
+    code = [new_code_cell(BOOTSTRAP), shown, *(solution() for _ in range(4))]
     code += [new_code_cell(f"step({number})") for number in range(10)]
     text = ["# Find a corner", "## Look\n\n[design](../README.md) ![a corner](corner.png)", "```\n# no heading\n```"]
     text += ["Why?"] * (len(code) - len(text))
@@ -256,6 +267,8 @@ FAULTS = [
     (compares_its_outputs, lambda book: [put(book, n, source="# NBVAL_SKIP") for n in (28, 30)], "2 of 16"),
     (links_to_what_exists, lambda book: put(book, 3, source="[next](02.ipynb#start)"), "cell 3 .*02.ipynb#start"),
     (links_to_what_exists, lambda book: put(book, 3, source='<img src="gone.png">'), "cell 3 .*gone.png"),
+    (shows_its_current_picture, lambda book: put(book, 4, metadata={}), "tagged `picture`"),
+    (shows_its_current_picture, lambda book: book.cells[3].outputs[0].data.update({"image/png": "AAAA"}), "make run"),
     (is_small_enough, lambda book: put(book, 4, outputs=[new_output("stream", text="." * 1_500_000)]), "1.5 MB"),
 ]
 
@@ -266,6 +279,8 @@ def shelf(tmp_path):
     (tmp_path / "README.md").touch()
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/corner.png").touch()
+    (tmp_path / "notebooks/images").mkdir()
+    (tmp_path / "notebooks/images/01-corner.png").write_bytes(picture(good()))
 
     def save(notebook):
         path = tmp_path / "notebooks/01-corner.ipynb"

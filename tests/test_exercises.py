@@ -1,0 +1,113 @@
+"""`helpers.exercises`: every exercise knows the right answer, the usual mistake, and a cell that nobody has touched."""
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from scipy.spatial.distance import cdist
+
+from helpers.exercises import EXERCISES, check
+
+
+def mutual(first, second):
+    distance = cdist(first, second)
+    return [(i, j) for i, j in enumerate(distance.argmin(1)) if distance[:, j].argmin() == i]
+
+
+def one_way(first, second):
+    return np.column_stack([np.arange(len(first)), cdist(first, second).argmin(1)])
+
+
+RIGHT = {
+    "about 100 keypoints": [100, 90, 110, np.int64(97)],
+    "half-pixel mapping": [((1000 + 0.5) * 640 / 4000 - 0.5) / 640, 0.24934, np.float32(0.24934375)],
+    # the last: as if discs could not overlap
+    "repeatability by chance": [1 - (1 - np.pi * 9 / 76800) ** 300, 0.1, 300 * np.pi * 9 / 76800],
+    "mutual nearest neighbours": [
+        mutual,
+        lambda first, second: torch.tensor(mutual(first, second)),
+        lambda first, second: mutual(first, second)[::-1],
+    ],
+    "draws of RANSAC": [
+        lambda w: np.log(1 - 0.99) / np.log(1 - w**4),
+        lambda w: int(np.ceil(np.log(0.01) / np.log(1 - w**4))),
+    ],
+}
+WRONG = {
+    "about 100 keypoints": [(30, "30 points are left: lower"), (300, "300 points are left: raise")],
+    "half-pixel mapping": [
+        (0.25, "without the half pixels"),
+        (1000.5 / 4000, "half a pixel in before scaling and half a pixel out after"),
+        (159.58, "then divide by 640"),
+    ],
+    "repeatability by chance": [
+        ((1 - np.pi * 9 / 76800) ** 300, "chance that all 300 miss"),
+        (10.5, "between 0 and 1"),
+        (np.pi * 9 / 76800, "area is pi [*] 9; all 300"),
+    ],
+    "mutual nearest neighbours": [
+        (one_way, "not mutual: ask the second photograph"),
+        (lambda first, second: np.array(mutual(first, second))[:, ::-1], "columns are swapped"),
+        (lambda first, second: mutual(first, second)[:-2], "2 mutual pairs are missing, 0 are not mutual"),
+        (lambda first, second: cdist(first, second).argmin(1), r"shape \(K, 2\), not \(60,\)"),
+        (lambda first, second: [], r"shape \(K, 2\), not \(0,\)"),
+    ],
+    "draws of RANSAC": [
+        (lambda w: np.log(0.99) / np.log(1 - w**4), r"at w = 0.2 your function gives 6\.3"),
+        (lambda w: np.log(0.01) / np.log(1 - (1 - w) ** 4), "at w = 0.2 .*set that to 0.01"),
+        (lambda w: 2876, "at w = 0.5 your function gives 2876.0"),
+        (lambda w: np.nan, "at w = 0.2 your function gives nan"),
+    ],
+}
+FUNCTIONS = ("mutual nearest neighbours", "draws of RANSAC")
+
+
+def test_every_exercise_is_tested():
+    assert set(EXERCISES) == set(RIGHT) == set(WRONG)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_untouched_cell_is_not_attempted(name, capsys):
+    check(name, None)
+    assert capsys.readouterr().out == f"{name}: not attempted yet.\n"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_an_empty_function_is_not_attempted(name, capsys):
+    check(name, lambda *arguments: None)
+    assert capsys.readouterr().out == f"{name}: not attempted yet.\n"
+
+
+@pytest.mark.parametrize(("name", "answer"), [(name, answer) for name in RIGHT for answer in RIGHT[name]])
+def test_right_answers_are_right(name, answer, capsys):
+    check(name, answer)
+    assert capsys.readouterr().out == f"{name}: right.\n"
+
+
+@pytest.mark.parametrize(("name", "answer", "hint"), [(name, *pair) for name in WRONG for pair in WRONG[name]])
+def test_the_usual_mistake_gets_its_hint(name, answer, hint, capsys):
+    check(name, answer)
+    said = capsys.readouterr().out
+    assert said.startswith(f"{name}: not yet. Hint: ") and said.count("\n") == 1
+    assert re.search(hint, said)
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_what_a_function_raises_becomes_the_hint(name, capsys):
+    def broken(*arguments):
+        raise KeyError("descriptors")
+
+    check(name, broken)
+    assert capsys.readouterr().out == f"{name}: not yet. Hint: your answer raises KeyError: 'descriptors'\n"
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_an_answer_of_the_wrong_type_is_a_hint_and_not_a_crash(name, capsys):
+    check(name, "a word")
+    assert capsys.readouterr().out.startswith(f"{name}: not yet. Hint: ")
+
+
+def test_an_unknown_exercise_lists_the_known_ones():
+    with pytest.raises(ValueError, match=r"no exercise 'corners'.*about 100 keypoints.*draws of RANSAC"):
+        check("corners", 1)
