@@ -58,11 +58,12 @@ def superpoint(model, processor, image, count, subpixel=True):
 def opencv(detector, image, count):
     keypoints, descriptors = detector.detectAndCompute(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None)
     if not keypoints:
-        return np.zeros((0, 2)), np.zeros((0, 32))
+        binary = detector.descriptorType() == cv2.CV_8U
+        descriptors = np.zeros((0, detector.descriptorSize()), np.uint8 if binary else float)
     best = np.argsort([-k.response for k in keypoints], kind="stable")[:count]
     if descriptors.dtype == np.uint8:  # ORB: on bits, Euclidean distance orders as Hamming distance does
         descriptors = np.unpackbits(descriptors, axis=1)
-    return np.array([keypoints[i].pt for i in best]), descriptors[best]
+    return np.array([keypoints[i].pt for i in best]).reshape(-1, 2), descriptors[best]
 
 
 def sift(image, count):
@@ -140,6 +141,8 @@ def accuracy(detect, photos, count=300):
                 **{f"corner error <= {limit} px": float(error <= limit) for limit in (1, 3, 5)},
             }
         )
+    if not rows:
+        raise ValueError("There are no photographs to measure with.")
     return {key: float(np.nanmean([row[key] for row in rows])) for key in rows[0]}
 
 

@@ -45,7 +45,7 @@ def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):
     area = np.full(len(points), size)
     if scores is not None and len(points):
         scores = np.asarray(scores)
-        area = size * scores / scores.max()
+        area = size * scores / (scores.max() or 1)
     axes.scatter(*points.T, s=area, facecolors="none", edgecolors=color, linewidths=1.2, label=label)
 
 
@@ -82,8 +82,8 @@ def show(fig, caption):
     plt.close(fig)
     full = Image.open(buffer).convert("RGB")
     palette = Image.new("P", (1, 1))
-    own = [channel for color in OKABE_ITO for channel in ImageColor.getrgb(color)]
-    palette.putpalette(own + full.quantize(256 - len(OKABE_ITO)).getpalette())
+    own = [channel for color in (*OKABE_ITO, "white") for channel in ImageColor.getrgb(color)]
+    palette.putpalette(own + full.quantize(256 - len(own) // 3).getpalette())
     buffer = io.BytesIO()
     full.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
     notebook.display(notebook.Image(buffer.getvalue(), format="png"), metadata={"image/png": {"alt": caption}})

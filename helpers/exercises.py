@@ -35,7 +35,7 @@ NOT_ATTEMPTED = object()
 def _about_100_keypoints(count):
     if count > 110:
         return f"{count} points are left: raise the threshold."
-    if count < 90:
+    if not count >= 90:  # NaN, too
         return f"{count} points are left: lower the threshold."
     return None
 

@@ -26,7 +26,10 @@ def as_points(points, name="points"):
 
 def warp_points(points, homography):
     """Apply a homography (3, 3) to points (N, 2), in pixels. Points on its horizon become infinite or NaN."""
-    points = np.asarray(points, dtype=float).reshape(-1, 2)
+    points = np.asarray(points, dtype=float)
+    if points.size and points.shape[-1] != 2:
+        raise ValueError(f"points must have shape (N, 2) with columns (x, y), not {points.shape}.")
+    points = points.reshape(-1, 2)
     mapped = np.column_stack([points, np.ones(len(points))]) @ np.asarray(homography, dtype=float).T
     with np.errstate(divide="ignore", invalid="ignore"):
         return mapped[:, :2] / mapped[:, 2:]

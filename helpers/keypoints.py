@@ -6,7 +6,7 @@ Keypoints are float arrays (N, 2) with columns (x, y) in pixels; (0, 0) is the c
 import numpy as np
 import torch
 
-from helpers.geometry import as_points
+from helpers.geometry import as_points, inside
 
 
 def to_pixels(relative, image, network_size):
@@ -44,19 +44,22 @@ def score_map(model, features):
     return torch.nn.functional.pixel_shuffle(logits.softmax(dim=1)[:, :-1], 8)[:, 0]
 
 
-def refine(points, scores, radius=2):
+def refine(points, scores, radius=4):
     """Move integer keypoints to the centre of mass of the scores around them.
 
     Args:
         points: (N, 2), integer peaks (x, y) in pixels of the score map.
         scores: (H, W) score map.
-        radius: the window is 2 * radius + 1 pixels wide; what lies outside the map counts as zero.
+        radius: the window is 2 * radius + 1 pixels wide; what lies outside the map counts as zero. Not more than the
+            radius of the non-maximum suppression, so that no other keypoint lies in it.
 
     Returns:
         Float array (N, 2). A point that has no score around it stays where it is.
     """
-    points, padded = as_points(points), np.pad(np.asarray(scores, dtype=float), radius)
-    x, y = np.rint(points).astype(int).T + radius
+    points, padded = np.rint(as_points(points)), np.pad(np.asarray(scores, dtype=float), radius)
+    if not inside(points, scores.shape).all():
+        raise ValueError(f"points must lie on the score map, (height, width) = {tuple(scores.shape)}.")
+    x, y = points.astype(int).T + radius
     mass, moment = np.zeros(len(points)), np.zeros((len(points), 2))
     for dx in range(-radius, radius + 1):
         for dy in range(-radius, radius + 1):

@@ -108,6 +108,11 @@ def test_a_blind_detector_gets_no_marks_and_does_not_crash():
     assert np.isnan(figures["repeatability@3"])
 
 
+def test_no_photographs_at_all_are_named():
+    with pytest.raises(ValueError, match="no photographs"):
+        benchmark.accuracy(benchmark.sift, [])
+
+
 def test_a_detector_of_noise_is_seen_through():
     rng = np.random.default_rng(0)
     figures = benchmark.accuracy(lambda image, n: (rng.uniform(0, [319, 239], (n, 2)), rng.normal(size=(n, 8))), PHOTOS)
@@ -121,8 +126,8 @@ def test_detectors_return_as_many_points_as_asked_inside_the_image(detect):
     points, descriptors = detect(PHOTOS[0], 100)
     assert len(points) == len(descriptors) and 90 <= len(points) <= 100
     assert inside(points, benchmark.SIZE).all()
-    nothing = detect(np.zeros((240, 320, 3), np.uint8), 100)
-    assert [len(array) for array in nothing] == [0, 0]
+    no_points, no_descriptors = detect(np.zeros((240, 320, 3), np.uint8), 100)  # fit those of another image
+    assert no_points.shape == (0, 2) and no_descriptors.shape == (0, descriptors.shape[1])
 
 
 def test_sift_finds_the_disparity_of_the_motorcycle_pair_in_the_right_direction():

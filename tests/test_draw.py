@@ -124,6 +124,12 @@ def test_no_keypoints_draw_nothing(scores):
     assert len(axes.collections[0].get_offsets()) == 0
 
 
+def test_scores_of_zero_draw_markers_of_no_area():
+    _, axes = draw.figure()
+    draw.keypoints(axes, POINTS, scores=[0, 0, 0])
+    assert axes.collections[0].get_sizes().tolist() == [0, 0, 0]
+
+
 # Matches
 
 

@@ -35,7 +35,7 @@ RIGHT = {
     ],
 }
 WRONG = {
-    "about 100 keypoints": [(30, "30 points are left: lower"), (300, "300 points are left: raise")],
+    "about 100 keypoints": [(30, "30 points are left: lower"), (300, "300 points are left: raise"), (np.nan, "lower")],
     "half-pixel mapping": [
         (0.25, "without the half pixels"),
         (1000.5 / 4000, "half a pixel in before scaling and half a pixel out after"),

@@ -50,6 +50,12 @@ def test_warping_there_and_back_changes_nothing(seed, points):
     np.testing.assert_allclose(back, points, atol=1e-7)
 
 
+def test_warp_points_refuses_homogeneous_points():
+    with pytest.raises(ValueError, match=r"shape \(N, 2\).*not \(4, 3\)"):
+        warp_points(np.ones((4, 3)), np.eye(3))
+    assert warp_points([], np.eye(3)).shape == (0, 2)
+
+
 def test_a_point_on_the_horizon_goes_to_infinity_without_a_warning():
     homography = np.array([[1, 0, 0], [0, 1, 0], [0.01, 0, -1]])
     warped = warp_points([[100, 7], [0, 0]], homography)

@@ -174,6 +174,16 @@ def test_refine_takes_tensors_and_no_points():
     np.testing.assert_allclose(refine(torch.tensor([[5.0, 4.0]]), torch.ones(9, 12)), [[5, 4]])
 
 
+def test_refine_takes_keypoints_that_are_whole_but_for_their_rounding():
+    np.testing.assert_allclose(refine([[5.0000004, 3.9999998]], np.ones((9, 12))), [[5, 4]], atol=1e-9)
+
+
+@pytest.mark.parametrize("point", [(-1, 4), (12, 4), (5, -1), (5, 9)])
+def test_refine_refuses_points_beside_the_score_map(point):
+    with pytest.raises(ValueError, match=r"on the score map, \(height, width\) = \(9, 12\)"):
+        refine([point], np.ones((9, 12)))
+
+
 # Matches
 
 

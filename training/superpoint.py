@@ -142,7 +142,7 @@ def detector_loss(logits, target, valid, corner_weight=1.0):
 
 
 def place_loss(scores, points, seen, radius=2):
-    """Mean distance in px from the labels to the centre of mass of the scores around them, as `refine` takes it.
+    """Mean distance in px from the labels to the centre of mass of the scores in a small window around them.
 
     The cross-entropy alone leaves whole-pixel errors; this term trains the sub-pixel place itself. Labels that the
     network does not see count little: each weighs as much as the scores in its window.
@@ -151,11 +151,12 @@ def place_loss(scores, points, seen, radius=2):
     whole = points.round()
     x, y = (whole[..., None, None] + torch.stack(torch.meshgrid(steps, steps, indexing="xy"))).long().unbind(2)
     image = torch.arange(len(scores), device=points.device)[:, None, None, None]
-    window = scores[image, y.clamp(0, scores.shape[1] - 1), x.clamp(0, scores.shape[2] - 1)]
+    on_map = (x >= 0) & (y >= 0) & (x < scores.shape[2]) & (y < scores.shape[1])
+    window = scores[image, y.clamp(0, scores.shape[1] - 1), x.clamp(0, scores.shape[2] - 1)] * on_map
     mass = window.sum((2, 3)) + 1e-6
     offset = torch.stack([window.sum(2) @ steps.float(), window.sum(3) @ steps.float()], dim=-1) / mass[..., None]
     weight = mass.detach() * seen
-    return ((offset - (points - whole)).norm(dim=-1) * weight).sum() / weight.sum()
+    return ((offset - (points - whole)).norm(dim=-1) * weight).sum() / weight.sum().clamp(min=1e-6)
 
 
 def descriptor_loss(first, second, seen_first, seen_second, temperature):
@@ -168,6 +169,8 @@ def descriptor_loss(first, second, seen_first, seen_second, temperature):
     similarity = first @ second.T / temperature
     partner = torch.arange(len(first), device=first.device)
     both = seen_first & seen_second
+    if not both.any():
+        return 0 * similarity.sum()
     ahead = similarity.masked_fill(~seen_second[None], -1e4)[both]
     back = similarity.T.masked_fill(~seen_first[None], -1e4)[both]
     return (F.cross_entropy(ahead, partner[both]) + F.cross_entropy(back, partner[both])) / 2
@@ -380,7 +383,7 @@ def peaks(scores, count, threshold, border=4):
     suppressed[:border], suppressed[-border:], suppressed[:, :border], suppressed[:, -border:] = 0, 0, 0, 0
     y, x = np.nonzero(suppressed > threshold)
     best = np.argsort(-suppressed[y, x])[:count]
-    return refine(np.column_stack([x, y])[best], scores.cpu().numpy())
+    return refine(np.column_stack([x, y])[best], scores.cpu().numpy(), radius=2)
 
 
 def views_of(photo, count, rng):
@@ -504,7 +507,7 @@ class Run:
             elapsed, clock = (time.monotonic() - clock) / 60, time.monotonic()
             elapsed = accelerator.reduce(torch.tensor(elapsed, device=accelerator.device), "mean").item()
             spent += elapsed
-            bar.update(elapsed)
+            bar.update(min(elapsed, minutes - bar.n))
             over = spent >= minutes
             if accelerator.is_main_process and (over or time.monotonic() - saved > 120):
                 saved = time.monotonic()
@@ -573,7 +576,7 @@ class Run:
         return [(stored[f"points{i}"], stored[f"weights{i}"]) for i in range(len(self.photos))]
 
     def __call__(self):
-        wanted = self.options.stages
+        wanted = [s for s in STAGES if s in self.options.stages or self.file(f"{s}.pt").exists()]
         self.photos = load_photos(self.options.data, "train")
         if "shapes" in wanted:
             self.shapes()
@@ -615,7 +618,7 @@ def main(arguments=None):
     parser.add_argument("--minutes", type=float, default=120, help="minutes of training, labelling not counted")
     parser.add_argument("--work", default="build/superpoint", help="state and labels, to go on from")
     parser.add_argument("--out", default="build/superpoint/checkpoint", help="the finished checkpoint")
-    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES))
+    parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=list(STAGES), help="all, unless told")
     parser.add_argument("--encoder", type=int, nargs=4, default=[16, 32, 64, 128])
     parser.add_argument("--decoder", type=int, default=256)
     parser.add_argument("--descriptor", type=int, default=128)
