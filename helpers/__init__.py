@@ -3,9 +3,9 @@
     checkpoints   find(name, source): a bundled folder or a hub id, ready for `from_pretrained`
     media         sample photographs; load(path, URL or bytes) as RGB, with clear errors
     keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
-    geometry      pixel conventions, homographies and their estimation
-    metrics       repeatability, matching accuracy, corner error
-    draw          figures with keypoints and matches, each with a caption
+    geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
+    metrics       repeatability, matching accuracy, errors of homographies and of poses
+    draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(answer): instant, tolerant feedback
 
 Importing this package loads none of them. It only compares the installed versions with the oldest ones supported.

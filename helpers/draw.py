@@ -1,4 +1,4 @@
-"""Figures with keypoints and matches, in colours that colour-blind readers can tell apart, each with a caption."""
+"""Figures and animations in colours that colour-blind readers can tell apart, each with a caption."""
 
 import io
 
@@ -18,25 +18,30 @@ def figure(rows=1, columns=1, width=8.0, height=4.0, **options):
         return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", dpi=90, **options)
 
 
-def photos(pictures, width=9.0):
+def photos(pictures, width=9.0, columns=None):
     """A figure with pictures side by side, one axes each.
 
     Args:
         pictures: dict, title -> PIL image or array; gray arrays in [0, 255] (uint8) or [0, 1].
         width: of the figure, in inches.
+        columns: pictures in a row, as in a film strip; the pictures of a column have one shape. None: all in one row.
 
     Returns:
         The figure and the list of its axes, in pixels of each picture.
     """
     arrays = [np.asarray(picture) for picture in pictures.values()]
-    shapes = [array.shape[1] / array.shape[0] for array in arrays]
+    columns = min(columns or len(arrays), len(arrays))
+    rows = -(-len(arrays) // columns)
+    shapes = [array.shape[1] / array.shape[0] for array in arrays[:columns]]
     above = 0.35 if any(pictures) else 0.05
-    fig, axes = figure(1, len(arrays), width, width / sum(shapes) + above, width_ratios=shapes, squeeze=False)
-    for panel, title, array in zip(axes[0], pictures, arrays, strict=True):
-        panel.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
+    height = rows * (width / sum(shapes) + above)
+    fig, axes = figure(rows, columns, width, height, width_ratios=shapes, squeeze=False)
+    for panel in axes.flat:
         panel.set_axis_off()
+    for panel, title, array in zip(axes.flat, pictures, arrays, strict=False):
+        panel.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
         panel.set_title(title, fontsize=11)
-    return fig, list(axes[0])
+    return fig, list(axes.flat)[: len(arrays)]
 
 
 def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):
@@ -71,21 +76,57 @@ def matches(first, second, points1, points2, correct=None, width=9.0, gap=10):
     return fig
 
 
+def frame(axes, points):
+    """Draw the three axes of a frame: x solid, y dashed, z dotted, with their letters.
+
+    `points` (4, 2), px, are the origin and the tips of x, y and z, as `geometry.project` sees them.
+    """
+    origin, *tips = points
+    axes.autoscale(False)  # what juts out must not shrink the picture
+    for tip, color, style, letter in zip(tips, (RED, GREEN, BLUE), ("-", "--", ":"), "xyz", strict=True):
+        axes.plot(*np.transpose([origin, tip]), style, color=color, linewidth=2.5)
+        box = {"facecolor": color, "edgecolor": "none", "pad": 1.5}
+        axes.annotate(letter, tip, color="white", fontsize=10, bbox=box, ha="center", va="center", annotation_clip=True)
+
+
 def show(fig, caption):
     """Display a figure, then its caption as text; the caption is the figure's alternative text as well.
 
     The picture has a palette of 256 colours, which keeps a notebook with many photographs small. Those of this module
     are among them, so that a small circle on a photograph keeps its colour.
     """
+    _display([rendered(fig)], caption)
+
+
+def animate(frames, caption, seconds=0.15):
+    """Display pictures of one size as an animation without end, then its caption as `show` does.
+
+    It is an animated PNG: where that can't be played, the first picture stands. The palette is that of all pictures
+    together; what does not move from one to the next takes no space.
+    """
+    _display([frame.convert("RGB") for frame in frames], caption, round(1000 * seconds))
+
+
+def rendered(fig):
+    """The figure as an RGB image; closes it."""
     buffer = io.BytesIO()
     fig.savefig(buffer, format="png", facecolor="white")
     plt.close(fig)
-    full = Image.open(buffer).convert("RGB")
-    palette = Image.new("P", (1, 1))
+    return Image.open(buffer).convert("RGB")
+
+
+def _display(frames, caption, milliseconds=None):
+    sample = Image.new("RGB", (frames[0].width, sum(frame.height for frame in frames)))
+    for number, frame in enumerate(frames):
+        sample.paste(frame, (0, number * frame.height))
     own = [channel for color in (*OKABE_ITO, "white") for channel in ImageColor.getrgb(color)]
-    palette.putpalette(own + full.quantize(256 - len(own) // 3).getpalette())
+    palette = Image.new("P", (1, 1))
+    colours = 64 if len(frames) > 1 else 256
+    palette.putpalette(own + sample.quantize(colours - len(own) // 3).getpalette()[: 3 * colours - len(own)])
+    first, *rest = (frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames)
+    motion = {"save_all": True, "append_images": rest, "duration": milliseconds, "loop": 0} if rest else {}
     buffer = io.BytesIO()
-    full.quantize(palette=palette, dither=Image.Dither.NONE).save(buffer, format="png", optimize=True)
+    first.save(buffer, format="png", optimize=True, **motion)
     notebook.display(notebook.Image(buffer.getvalue(), format="png"), metadata={"image/png": {"alt": caption}})
     notebook.display(notebook.Markdown(f"*{caption}*"))
 

@@ -5,8 +5,11 @@ otherwise. Answers are compared with tolerance; whatever an answer raises become
 """
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
+from helpers.geometry import IDENTITY, camera_pose, project
 from helpers.keypoints import mutual_matches
+from helpers.metrics import reprojection_error, rotation_error_deg
 
 
 def check(name, answer):
@@ -93,10 +96,112 @@ def _draws_of_ransac(function):
     return None
 
 
+def _camera_position(answer):
+    answer = np.ravel(answer)
+    if answer.shape != (3,):
+        return f"three numbers are needed, not {answer.size}."
+    if np.allclose(answer, [-2, 0, 1], atol=0.01):
+        return None
+    if np.allclose(answer, [1, 0, 2], atol=0.01):
+        return "that is t itself: the world's origin, as the camera sees it."
+    if np.allclose(answer, [2, 0, -1], atol=0.01):
+        return "the sign: R X + t = 0 gives R X = -t."
+    return "solve R X + t = 0; the inverse of a rotation is its transpose."
+
+
+def _cropped_and_resized(cx):
+    if np.isclose(cx, 374.5, atol=0.01):
+        return None
+    if np.isclose(cx, 1499.5 / 4, atol=0.01):
+        return "that leaves out the half pixel: the image begins at -0.5."
+    if np.isclose(cx, 2000 / 4 - 0.5 - 500, atol=0.01):
+        return "you cut 500 columns of the large photograph, before it was shrunk."
+    return "subtract the 500 columns first, then (x + 0.5) / 4 - 0.5."
+
+
+def _reprojection_error(function):
+    rng = np.random.default_rng(0)
+    K = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+    pose = Rotation.from_euler("xyz", [10, -20, 5], degrees=True).as_matrix(), np.array([0.1, -0.2, 0.3])
+    points = rng.uniform([-1, -1, 3], [1, 1, 5], (50, 3))
+    pixels = project(points, K, pose) + rng.normal(0, 2, (50, 2))
+    answer, true = function(points, pixels, K, pose), reprojection_error(points, pixels, K, pose)
+    if answer is None:
+        return NOT_ATTEMPTED
+    if np.ndim(answer):
+        return f"one number is needed, not {np.size(answer)}: take the mean over the points, then the root."
+    distance = np.linalg.norm(project(points, K, pose) - pixels, axis=1)
+    hints = {
+        true / np.sqrt(2): "you took the mean over both coordinates: add x and y first, then the mean over the points.",
+        distance.mean(): "that is the mean distance; take the root of the mean of the squares.",
+        true**2: "the root is missing.",
+    }
+    for wrong, hint in hints.items():
+        if np.isclose(answer, wrong, rtol=1e-4):
+            return hint
+    return (
+        None if np.isclose(answer, true, rtol=1e-4) else f"your function gives {answer:.3f} px, and it is {true:.3f}."
+    )
+
+
+def _scale_from_a_known_length(function):
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    for i, j, length in ((0, 1, 2.0), (7, 3, 0.5)):
+        answer = function(points.copy(), i, j, length)
+        if answer is None:
+            return NOT_ATTEMPTED
+        true = points * length / np.linalg.norm(points[i] - points[j])
+        if np.shape(answer) != points.shape:
+            return f"the result must have shape {points.shape}, not {np.shape(answer)}."
+        if not np.allclose(answer, true):
+            measured = np.linalg.norm(answer[i] - answer[j])
+            return f"in your result, points i and j are {measured:.2f} m apart, and should be {length:.2f} m."
+    return None
+
+
+def _depth_error(metres):
+    if np.isclose(metres, 0.32, atol=0.002):
+        return None
+    if np.isclose(metres, 0.04, atol=0.002):
+        return "the depth counts twice: Z squared."
+    return "Z squared, over focal length times baseline, times the error in pixels."
+
+
+def _breaking_ransac(function):
+    rng = np.random.default_rng(0)
+    K = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+    points = rng.uniform([-1, -1, 3], [1, 1, 5], (100, 3))
+    pixels = project(points, K)
+    spoilt = pixels.copy()
+    answer = function(points.copy(), spoilt, K)
+    if answer is None:
+        return NOT_ATTEMPTED if np.array_equal(spoilt, pixels) else "return the pixels."
+    answer = np.asarray(answer)
+    if answer.shape != pixels.shape:
+        return f"the result must have shape {pixels.shape}, not {answer.shape}."
+    changed = int((answer != pixels).any(axis=1).sum())
+    if changed > 60:
+        return f"you changed {changed} matches, and 60 are the most."
+    (R, t), _ = camera_pose(points, answer, K)
+    position, turn = np.linalg.norm(-R.T @ t), rotation_error_deg(R, IDENTITY[0])
+    if position > 0.05 or turn > 1:
+        return None
+    return (
+        f"RANSAC holds: after {changed} changes the pose is {1000 * position:.0f} mm and {turn:.1f} degrees off. "
+        "Wrong matches win only if they agree on one possible pose: where would another camera see these points?"
+    )
+
+
 EXERCISES = {
     "about 100 keypoints": _about_100_keypoints,
     "half-pixel mapping": _half_pixel_mapping,
     "repeatability by chance": _repeatability_by_chance,
     "mutual nearest neighbours": _mutual_nearest_neighbours,
     "draws of RANSAC": _draws_of_ransac,
+    "camera position": _camera_position,
+    "cropped and resized": _cropped_and_resized,
+    "reprojection error": _reprojection_error,
+    "scale from a known length": _scale_from_a_known_length,
+    "depth error": _depth_error,
+    "breaking RANSAC": _breaking_ransac,
 }

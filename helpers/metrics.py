@@ -1,13 +1,14 @@
-"""How good keypoints and matches are, each figure defined once, with its source.
+"""How good keypoints, matches and poses are, each figure defined once, with its source.
 
-All distances are in pixels. A homography maps pixels of the first image to pixels of the second; image sizes are
-(height, width).
+Distances are in pixels where not said otherwise. A homography maps pixels of the first image to pixels of the second;
+image sizes are (height, width). A pose is (R (3, 3), t (3,)).
 """
 
 import numpy as np
 from scipy.spatial import cKDTree
+from scipy.spatial.transform import Rotation
 
-from helpers.geometry import as_points, inside, warp_points
+from helpers.geometry import IDENTITY, as_points, inside, project, transform, warp_points
 
 
 def _shared(points1, points2, homography, size1, size2):
@@ -68,3 +69,40 @@ def corner_error(estimated, true, image_size):
     height, width = image_size
     corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], dtype=float)
     return float(np.linalg.norm(warp_points(corners, estimated) - warp_points(corners, true), axis=1).mean())
+
+
+def rotation_error_deg(estimated, true):
+    """Angle in degrees of the turn between two rotations (3, 3): arccos((trace(true^T estimated) - 1) / 2)."""
+    return float(np.degrees(Rotation.from_matrix(np.transpose(true) @ estimated).magnitude()))
+
+
+def direction_error_deg(estimated, true):
+    """Angle in degrees between two translations (3,), whatever their lengths (SuperGlue 2020, without its fold at 90).
+
+    Raises ValueError if one of them is zero: it has no direction.
+    """
+    estimated, true = np.asarray(estimated, dtype=float), np.asarray(true, dtype=float)
+    if not (np.any(estimated) and np.any(true)):
+        raise ValueError(f"A translation of length zero has no direction: {estimated.tolist()}, {true.tolist()}.")
+    across = np.linalg.norm(np.cross(estimated, true))  # arctan2 is exact for small angles, arccos is not
+    return float(np.degrees(np.arctan2(across, estimated @ true)))
+
+
+def reprojection_error(points, pixels, K, pose=IDENTITY):
+    """Root mean square distance in pixels between points (N, 3) as `project` sees them and where they were seen.
+
+    NaN without points, or if one of them lies behind the camera. Raises ValueError if the lengths differ.
+    """
+    expected, pixels = project(points, K, pose), as_points(pixels, "pixels")
+    if len(expected) != len(pixels):
+        raise ValueError(f"There are {len(expected)} points and {len(pixels)} pixels: pass them matched, row by row.")
+    return float(np.sqrt(((expected - pixels) ** 2).sum(axis=1).mean())) if len(pixels) else np.nan
+
+
+def add(points, estimated, true):
+    """ADD: mean distance, in metres, of an object's points (N, 3) under two poses (Hinterstoisser et al. 2012).
+
+    NaN without points.
+    """
+    distances = np.linalg.norm(transform(points, estimated) - transform(points, true), axis=1)
+    return float(distances.mean()) if len(distances) else np.nan

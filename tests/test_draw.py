@@ -95,6 +95,25 @@ def test_photos_show_gray_with_its_full_range(dtype):
     np.testing.assert_allclose(image.cmap(image.norm(image.get_array()))[0, 0, :3], 0.5, atol=0.01)
 
 
+@pytest.mark.parametrize("count", range(1, 7))
+def test_a_film_strip_fills_its_rows_from_the_left_and_shows_no_axes(count):
+    pictures = {f"frame {i}": np.full((40, 80), i, np.uint8) for i in range(count)}
+    fig, axes = draw.photos(pictures, width=6, columns=3)
+    fig.canvas.draw()
+    assert len(axes) == count and [panel.get_title() for panel in axes] == list(pictures)
+    assert [int(panel.images[0].get_array()[0, 0]) for panel in axes] == list(range(count))
+    columns = min(count, 3)  # fewer share the whole width
+    rows = -(-count // columns)
+    assert len(fig.axes) == columns * rows and not any(panel.axison for panel in fig.axes)
+    assert not any(panel.images for panel in fig.axes[count:])
+    places = [panel.get_subplotspec() for panel in axes]
+    assert [(place.rowspan.start, place.colspan.start) for place in places] == [divmod(i, 3) for i in range(count)]
+    boxes = [panel.get_window_extent() for panel in axes]
+    assert all(box.width == pytest.approx(2 * box.height, rel=0.02) for box in boxes)
+    assert all(box.width > 0.9 * 6 * 90 / columns for box in boxes)  # of 90 pixels per inch, hardly any are lost
+    assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
+
+
 # Keypoints
 
 
@@ -160,6 +179,117 @@ def test_matches_without_a_verdict_are_all_alike():
     image = Image.new("RGB", (40, 30))
     (axes,) = draw.matches(image, image, POINTS, POINTS).axes
     assert {(line.get_color(), line.get_linestyle()) for line in axes.lines} == {(draw.BLUE, "-")}
+
+
+# Frames
+
+
+def test_a_frame_is_three_lines_from_the_origin_with_three_letters():
+    fig, axes = draw.figure()
+    tips = [[90.0, 60.0], [20.0, 80.0], [55.0, 10.0]]
+    draw.frame(axes, np.array([[50.0, 50.0], *tips]))
+    fig.canvas.draw()
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[50, 50], tip] for tip in tips]
+    assert len({line.get_linestyle() for line in axes.lines}) == 3  # not by colour alone
+    assert len({line.get_color() for line in axes.lines}) == 3
+    assert [text.get_text() for text in axes.texts] == ["x", "y", "z"]
+    for text, tip, line in zip(axes.texts, tips, axes.lines, strict=True):
+        assert list(text.xy) == tip and text.get_fontsize() >= 10
+        assert to_rgb(text.get_bbox_patch().get_facecolor()) == to_rgb(line.get_color())
+
+
+@pytest.mark.parametrize("count", [3, 5])
+def test_a_frame_has_an_origin_and_three_tips(count):
+    _, axes = draw.figure()
+    with pytest.raises(ValueError):
+        draw.frame(axes, np.zeros((count, 2)))
+
+
+# Animations
+
+
+def film(count):
+    """Pictures of a square in a colour of this module that moves over a photograph."""
+    photo = Image.fromarray(data.astronaut()).resize((128, 96))
+    for i in range(count):
+        picture = photo.copy()
+        picture.paste(Image.new("RGB", (20, 20), draw.OKABE_ITO[i % 8]), (12 * i, 30))
+        yield picture
+
+
+def animation(displayed):
+    (picture, _), _ = displayed
+    return Image.open(io.BytesIO(b64decode(picture["image/png"])))
+
+
+def test_animate_displays_every_frame_in_its_time_and_without_end(displayed):
+    draw.animate(film(6), "The square moves right.", seconds=0.2)
+    png = animation(displayed)
+    assert png.format == "PNG" and png.is_animated and png.n_frames == 6
+    assert png.size == (128, 96)
+    assert png.info["loop"] == 0
+    for i, frame in enumerate(film(6)):
+        png.seek(i)
+        assert png.info["duration"] == 200
+        seen, meant = (np.asarray(picture.convert("RGB")).astype(float) for picture in (png, frame))
+        assert np.abs(seen - meant).mean() < 6  # of 255: a palette of 64 colours
+        np.testing.assert_array_equal(seen[30:50, 12 * i : 12 * i + 20], meant[30:50, 12 * i : 12 * i + 20])
+
+
+def test_animate_shows_its_caption_below_and_has_it_as_alternative_text(displayed):
+    draw.animate(film(3), "The square moves right.")
+    (picture, metadata), (text, _) = displayed
+    assert set(picture) == {"image/png", "text/plain"}
+    assert metadata["image/png"]["alt"] == "The square moves right."
+    assert text["text/markdown"] == "*The square moves right.*"
+    assert animation(displayed).info["duration"] == 150
+
+
+def test_a_frame_that_is_held_takes_its_time_and_no_space(displayed):
+    first, second = film(2)
+    draw.animate([first, first, first, second], "It waits.", seconds=0.1)
+    png = animation(displayed)
+    durations = []
+    for i in range(png.n_frames):
+        png.seek(i)
+        durations.append(png.info["duration"])
+    assert sum(durations) == 400 and durations[-1] == 100
+
+
+def test_what_does_not_move_takes_no_space(displayed):
+    draw.animate(film(2), "Two.")  # animations both: a still picture has a larger palette
+    draw.animate(film(8), "Eight.")
+    two, eight = (len(b64decode(bundle["image/png"])) for bundle, _ in displayed[::2])
+    assert two < eight < 1.5 * two  # 4 times, were every frame stored in full
+
+
+def test_one_frame_is_a_still_picture(displayed):
+    draw.animate(film(1), "It stands.")
+    png = animation(displayed)
+    assert not png.is_animated and png.n_frames == 1 and "duration" not in png.info
+    assert displayed[0][1]["image/png"]["alt"] == "It stands."
+    assert displayed[1][0]["text/markdown"] == "*It stands.*"
+
+
+def test_the_palette_of_every_picture_holds_the_colours_of_this_module(displayed):
+    draw.animate(film(3), "Three frames.")
+    draw.show(draw.photos({"": data.astronaut()}, width=3)[0], "A photograph.")
+    wanted = {tuple(round(255 * channel) for channel in to_rgb(name)) for name in (*draw.OKABE_ITO, "white")}
+    for (picture, _), most in zip(displayed[::2], (64, 256), strict=True):
+        png = Image.open(io.BytesIO(b64decode(picture["image/png"])))
+        assert png.mode == "P"
+        palette = np.reshape(png.getpalette(), (-1, 3))
+        assert len(palette) <= most and wanted <= set(map(tuple, palette.tolist()))
+
+
+def test_rendered_is_the_figure_in_pixels_and_closes_it():
+    fig, axes = draw.figure(width=2, height=1)
+    axes.set_axis_off()
+    axes.axhspan(-1e6, 1e6, color=draw.BLUE)
+    picture = draw.rendered(fig)
+    assert picture.mode == "RGB" and picture.size == (180, 90)
+    assert picture.getpixel((90, 45)) == (0, 114, 178) and picture.getpixel((0, 0)) == (255, 255, 255)
+    assert not plt.get_fignums()
 
 
 # Tables and colours

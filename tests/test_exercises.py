@@ -19,7 +19,40 @@ def one_way(first, second):
     return np.column_stack([np.arange(len(first)), cdist(first, second).argmin(1)])
 
 
+def project(points, K, pose):
+    seen = (points @ pose[0].T + pose[1]) @ K.T
+    return seen[:, :2] / seen[:, 2:]
+
+
+def rms(points, pixels, K, pose):
+    return np.sqrt((cdist(project(points, K, pose), pixels).diagonal() ** 2).mean())
+
+
+def metric(points, i, j, length):
+    return points / cdist(points, points)[i, j] * length
+
+
+def agree_on_a_lie(points, pixels, K):
+    pixels[:60] = project(points[:60], K, (np.eye(3), np.array([0.1, 0, 0])))
+    return pixels
+
+
+def garbage(points, pixels, K):
+    pixels[:60] = np.random.default_rng(1).uniform(0, 480, (60, 2))
+    return pixels
+
+
+def forget_to_return(points, pixels, K):
+    pixels[0] = 0
+
+
 RIGHT = {
+    "camera position": [[-2, 0, 1], np.array([[-2.0], [0.0], [1.0]]), (-2.001, 0, 1)],
+    "cropped and resized": [374.5, np.float32(374.5)],
+    "reprojection error": [rms, lambda *arguments: torch.tensor(rms(*arguments))],
+    "scale from a known length": [metric, lambda *arguments: torch.tensor(metric(*arguments))],
+    "breaking RANSAC": [agree_on_a_lie, lambda *arguments: torch.tensor(agree_on_a_lie(*arguments))],
+    "depth error": [0.32, 0.3203],
     "about 100 keypoints": [100, 90, 110, np.int64(97)],
     "half-pixel mapping": [((1000 + 0.5) * 640 / 4000 - 0.5) / 640, 0.24934, np.float32(0.24934375)],
     # the last: as if discs could not overlap
@@ -35,6 +68,36 @@ RIGHT = {
     ],
 }
 WRONG = {
+    "camera position": [
+        ([1, 0, 2], "t itself"),
+        ([2, 0, -1], "the sign"),
+        ([0, 0, 0], "inverse of a rotation is its transpose"),
+        ([1, 2], "three numbers are needed, not 2"),
+    ],
+    "cropped and resized": [
+        (1499.5 / 4, "half pixel"),
+        (-0.5, "before it was shrunk"),
+        (1999.5, r"then \(x \+ 0.5\) / 4 - 0.5"),
+    ],
+    "reprojection error": [
+        (lambda *arguments: rms(*arguments) / np.sqrt(2), "mean over both coordinates"),
+        (lambda *arguments: rms(*arguments) ** 2, "the root is missing"),
+        (lambda points, pixels, *camera: cdist(project(points, *camera), pixels).diagonal().mean(), "mean distance"),
+        (lambda points, pixels, *camera: project(points, *camera) - pixels, "one number is needed, not 100"),
+        (lambda *arguments: 0.0, r"gives 0\.000 px"),
+    ],
+    "scale from a known length": [
+        (lambda points, i, j, length: points * length, "should be 2.00 m"),
+        (lambda points, i, j, length: length / cdist(points, points)[i, j], r"shape \(20, 3\), not \(\)"),
+    ],
+    "breaking RANSAC": [
+        (garbage, "RANSAC holds: after 60 changes the pose is 0 mm"),
+        (lambda points, pixels, K: pixels, "after 0 changes"),
+        (lambda points, pixels, K: pixels + 40, "changed 100 matches, and 60 are the most"),
+        (lambda points, pixels, K: pixels[:40], r"shape \(100, 2\), not \(40, 2\)"),
+        (forget_to_return, "return the pixels"),
+    ],
+    "depth error": [(0.04, "Z squared"), (320, "focal length times baseline")],
     "about 100 keypoints": [(30, "30 points are left: lower"), (300, "300 points are left: raise"), (np.nan, "lower")],
     "half-pixel mapping": [
         (0.25, "without the half pixels"),
@@ -60,7 +123,13 @@ WRONG = {
         (lambda w: np.nan, "at w = 0.2 your function gives nan"),
     ],
 }
-FUNCTIONS = ("mutual nearest neighbours", "draws of RANSAC")
+FUNCTIONS = (
+    "mutual nearest neighbours",
+    "draws of RANSAC",
+    "reprojection error",
+    "scale from a known length",
+    "breaking RANSAC",
+)
 
 
 def test_every_exercise_is_tested():

@@ -7,8 +7,28 @@ import skimage.transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from scipy.spatial.transform import Rotation
 
-from helpers.geometry import TooFewPoints, as_points, fit_homography, inside, random_homography, warp_points
+from helpers.geometry import (
+    IDENTITY,
+    NoPose,
+    TooFewPoints,
+    as_intrinsics,
+    as_points,
+    backproject,
+    camera_pose,
+    compose,
+    fit_homography,
+    inside,
+    invert,
+    project,
+    random_homography,
+    refine_pose,
+    relative_pose,
+    transform,
+    triangulate,
+    warp_points,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -22,6 +42,57 @@ examples = settings(max_examples=100, deadline=None, derandomize=True)
 
 def homography_of(seed, **options):
     return random_homography(SIZE, np.random.default_rng(seed), **options)
+
+
+K1 = np.array([[800, 0, 320], [0, 790, 240], [0, 0, 1]], dtype=float)
+K2 = np.array([[600, 0, 300], [0, 620, 260], [0, 0, 1]], dtype=float)
+
+
+def random_pose(rng):
+    return Rotation.random(rng=rng).as_matrix(), rng.normal(0, 3, 3)
+
+
+def four_by_four(pose):
+    return np.vstack([np.column_stack(pose), [0, 0, 0, 1]])
+
+
+def degrees_between(first, second):
+    """The angle between two rotations, by OpenCV."""
+    return np.degrees(np.linalg.norm(cv2.Rodrigues(first.T @ second)[0]))
+
+
+def direction_between(first, second):
+    """The angle in degrees between two vectors, by their unit vectors' difference: exact for small angles."""
+    first, second = (vector / np.linalg.norm(vector) for vector in (first, second))
+    return np.degrees(2 * np.arctan2(np.linalg.norm(first - second), np.linalg.norm(first + second)))
+
+
+def two_views(rng, count=200, noise=0.0, wrong=0.0, baseline=0.7, points=None):
+    """Matched pixels of two cameras that see points 4 m to 8 m away, the points in the first camera's frame, the pose.
+
+    The first `wrong` of the matches are random.
+    """
+    if points is None:
+        points = backproject(rng.uniform([20, 20], [620, 460], (count, 2)), rng.uniform(4, 8, count), K1)
+    axis, direction = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
+    pose = Rotation.from_rotvec(10 * axis, degrees=True).as_matrix(), baseline * direction
+    pixels1, pixels2 = (
+        project(points, K, p) + rng.normal(0, noise, (count, 2)) for K, p in ((K1, IDENTITY), (K2, pose))
+    )
+    some = round(wrong * count)
+    pixels2[:some] = rng.uniform(0, [640, 480], (some, 2))
+    return pixels1, pixels2, points, pose
+
+
+def one_view(rng, count=100, noise=0.0, wrong=0.0, flat=False):
+    """Points of an object 2 m wide, where a camera 4 m to 6 m away sees them, the camera's pose; see `two_views`."""
+    points = rng.uniform(-1, 1, (count, 3)) * [1, 1, not flat]
+    turn = Rotation.from_euler("zyx", rng.uniform([-180, -60, -60], [180, 60, 60]), degrees=True)
+    pose = turn.as_matrix(), np.array([0.2, -0.1, rng.uniform(4, 6)])
+    pixels = project(points, K1, pose) + rng.normal(0, noise, (count, 2))
+    some = round(wrong * count)
+    pixels[:some] = rng.uniform(0, [640, 480], (some, 2))
+    return points, pixels, pose
 
 
 def corner_distances(first, second):
@@ -94,6 +165,15 @@ def test_as_points_names_the_shape_it_was_given(shape):
 def test_as_points_refuses_what_is_not_a_place(bad):
     with pytest.raises(ValueError, match=r"points holds NaN or infinite.*drop those rows"):
         as_points([[0, 0], [bad, 1]])
+
+
+def test_as_points_takes_points_in_space():
+    assert as_points([[1, 2, 3]], dimensions=3).tolist() == [[1, 2, 3]]
+    assert as_points([], dimensions=3).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"corners must have shape \(N, 3\) with columns \(x, y, z\), not \(4, 2\)"):
+        as_points(SQUARE, "corners", dimensions=3)
+    with pytest.raises(ValueError, match=r"points holds NaN"):
+        as_points([[0, 0, np.nan]], dimensions=3)
 
 
 # Random homographies
@@ -211,3 +291,493 @@ def test_fit_homography_names_what_is_wrong_with_its_input():
         fit_homography(SQUARE, np.ones((4, 3)))
     with pytest.raises(ValueError, match=r"source holds NaN"):
         fit_homography(SQUARE * np.nan, SQUARE)
+
+
+# Cameras
+
+
+def test_as_intrinsics_takes_lists():
+    assert as_intrinsics([[800, 0, 320], [0, 790, 240], [0, 0, 1]]).tolist() == K1.tolist()
+
+
+@pytest.mark.parametrize("bad", [np.eye(4), K1[:2], [800, 790, 320, 240], K1 * np.nan, K1 + np.inf])
+def test_as_intrinsics_refuses_what_is_no_finite_3_by_3_matrix(bad):
+    with pytest.raises(ValueError, match=r"K must be a finite \(3, 3\) matrix \[\[fx, 0, cx\]"):
+        as_intrinsics(bad)
+
+
+@pytest.mark.parametrize("bad", [np.zeros((3, 3)), np.diag([0, 790, 1]), np.diag([800, 790, 0]), np.ones((3, 3))])
+def test_as_intrinsics_refuses_a_singular_matrix(bad):
+    with pytest.raises(ValueError, match=r"is singular.*focal lengths are not 0"):
+        as_intrinsics(bad)
+
+
+@pytest.mark.parametrize("bad", [K1.T, 2 * K1])
+def test_as_intrinsics_refuses_a_last_row_that_is_not_0_0_1(bad):
+    with pytest.raises(ValueError, match="last row"):
+        as_intrinsics(bad)
+
+
+@examples
+@given(seeds)
+def test_poses_compose_and_invert_as_4_by_4_matrices_do(seed):
+    rng = np.random.default_rng(seed)
+    first, second, third = (random_pose(rng) for _ in range(3))
+    composed = compose(second, first)
+    np.testing.assert_allclose(four_by_four(composed), four_by_four(second) @ four_by_four(first), atol=1e-12)
+    np.testing.assert_allclose(four_by_four(invert(first)), np.linalg.inv(four_by_four(first)), atol=1e-12)
+    left, right = compose(third, composed), compose(compose(third, second), first)
+    np.testing.assert_allclose(four_by_four(left), four_by_four(right), atol=1e-12)
+    back = compose(invert(first), invert(second))
+    np.testing.assert_allclose(four_by_four(invert(composed)), four_by_four(back), atol=1e-12)
+
+
+@examples
+@given(seeds)
+def test_a_pose_and_its_inverse_compose_to_the_identity(seed):
+    pose = random_pose(np.random.default_rng(seed))
+    for nothing in (compose(pose, invert(pose)), compose(invert(pose), pose), compose(IDENTITY, IDENTITY)):
+        np.testing.assert_allclose(four_by_four(nothing), np.eye(4), atol=1e-12)
+    np.testing.assert_array_equal(four_by_four(compose(pose, IDENTITY)), four_by_four(pose))
+
+
+@examples
+@given(seeds)
+def test_transform_does_as_scipy_does(seed):
+    rng = np.random.default_rng(seed)
+    pose, points = random_pose(rng), rng.normal(0, 5, (7, 3))
+    expected = Rotation.from_matrix(pose[0]).apply(points) + pose[1]
+    np.testing.assert_allclose(transform(points, pose), expected, atol=1e-12)
+    np.testing.assert_allclose(transform(expected, invert(pose)), points, atol=1e-12)
+    np.testing.assert_allclose(transform(invert(pose)[1][None], pose), [[0, 0, 0]], atol=1e-12)  # where the camera is
+    assert transform([], pose).shape == (0, 3)
+
+
+@examples
+@given(seeds)
+def test_a_translation_may_be_a_column_as_opencv_returns_it(seed):
+    points, pixels, (R, t) = one_view(np.random.default_rng(seed), count=3)  # as many as would broadcast unnoticed
+    np.testing.assert_array_equal(transform(points, (R, t[:, None])), transform(points, (R, t)))
+    np.testing.assert_allclose(project(points, K1, (R, t[:, None])), pixels, atol=1e-9)
+
+
+@examples
+@given(seeds)
+def test_project_does_as_opencv_does(seed):
+    points, _, pose = one_view(np.random.default_rng(seed), count=20)
+    theirs = cv2.projectPoints(points, cv2.Rodrigues(pose[0])[0], pose[1], K1, None)[0][:, 0]
+    np.testing.assert_allclose(project(points, K1, pose), theirs, atol=1e-6)
+
+
+def test_project_by_hand():
+    assert project([[0, 0, 2], [1, -0.5, 2]], K1).tolist() == [[320, 240], [720, 42.5]]
+    skewed = [[800, 40, 320], [0, 790, 240], [0, 0, 1]]  # OpenCV has no skew
+    assert project([[1, -0.5, 2]], skewed).tolist() == [[710, 42.5]]
+    assert project([], K1).shape == (0, 2)
+
+
+def test_points_that_are_not_before_the_camera_are_nowhere_without_a_warning():
+    seen = project([[0, 0, 1], [0, 0, 0], [1, 2, 0], [1, 2, -3], [0, 0, -1e-300]], K1)
+    assert np.isfinite(seen).all(axis=1).tolist() == [True, False, False, False, False]
+    assert np.isnan(seen[1:]).all()
+    turned = np.diag([-1.0, 1, -1]), np.array([0, 0, 5.0])  # faces the origin, from z = 5
+    assert np.isnan(project([[0, 0, 0], [0, 0, 6]], K1, turned)).any(axis=1).tolist() == [False, True]
+
+
+@examples
+@given(seeds)
+def test_backproject_undoes_project(seed):
+    rng = np.random.default_rng(seed)
+    pixels, depth, pose = rng.uniform(0, 480, (9, 2)), rng.uniform(0.1, 50, 9), random_pose(rng)
+    points = backproject(pixels, depth, K2)
+    np.testing.assert_allclose(points[:, 2], depth)
+    np.testing.assert_allclose(points[:, :2] / depth[:, None], (pixels - [300, 260]) / [600, 620], atol=1e-12)
+    np.testing.assert_allclose(project(points, K2), pixels, atol=1e-9)
+    np.testing.assert_allclose(project(transform(points, invert(pose)), K2, pose), pixels, atol=1e-7)
+    assert backproject([], [], K2).shape == (0, 3)
+
+
+def test_cameras_name_what_is_wrong_with_their_input():
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 3\)"):
+        project(SQUARE, K1)
+    with pytest.raises(ValueError, match=r"points holds NaN"):
+        project([[0, 0, np.nan]], K1)
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        project([[0, 0, 1]], np.zeros((3, 3)))
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        backproject(SQUARE, np.ones(4), np.zeros((3, 3)))
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 2\)"):
+        backproject(np.ones((4, 3)), np.ones(4), K1)
+
+
+# Triangulation
+
+
+@examples
+@given(seeds)
+def test_project_then_triangulate_changes_nothing(seed):
+    pixels1, pixels2, points, pose = two_views(np.random.default_rng(seed), count=20)
+    np.testing.assert_allclose(triangulate(pixels1, pixels2, K1, K2, pose), points, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_triangulate_solves_the_linear_equations_in_the_least_squares_sense(seed):
+    pixels1, pixels2, points, pose = two_views(np.random.default_rng(seed), count=30, noise=1)
+    found = triangulate(pixels1, pixels2, K1, K2, pose)
+    for pixel1, pixel2, point in zip(pixels1, pixels2, found, strict=True):
+        rows = []
+        for (x, y), K, (R, t) in ((pixel1, K1, IDENTITY), (pixel2, K2, pose)):
+            x, y = (x - K[0, 2]) / K[0, 0], (y - K[1, 2]) / K[1, 1]
+            P = np.column_stack([R, t])
+            rows += [x * P[2] - P[0], y * P[2] - P[1]]  # Hartley & Zisserman 2004, section 12.2
+        homogeneous = np.linalg.svd(rows)[2][-1]
+        np.testing.assert_allclose(point, homogeneous[:3] / homogeneous[3], rtol=1e-6, atol=1e-6)
+    error = np.median(np.linalg.norm(found - points, axis=1))
+    assert 0 < error < 0.5  # z^2 / (f * baseline) = 0.1 m for a pixel, less where the camera moved along its axis
+
+
+@examples
+@given(seeds)
+def test_lengths_are_in_the_unit_of_the_translation(seed):
+    pixels1, pixels2, points, (R, t) = two_views(np.random.default_rng(seed), count=10)
+    np.testing.assert_allclose(
+        triangulate(pixels1, pixels2, K1, K2, (R, 1000 * t)), 1000 * points, rtol=1e-6, atol=1e-3
+    )
+    mirrored = triangulate(pixels1, pixels2, K1, K2, (R, -t))  # the other way: the rays meet behind both cameras
+    np.testing.assert_allclose(mirrored, -points, rtol=1e-6, atol=1e-6)
+
+
+def test_triangulate_names_what_is_wrong_with_its_input():
+    pose = np.eye(3), np.array([1.0, 0, 0])
+    assert triangulate([], [], K1, K2, pose).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"points1 has 4 points and points2 3: pass matched points"):
+        triangulate(SQUARE, SQUARE[:3], K1, K2, pose)
+    with pytest.raises(ValueError, match=r"points2 holds NaN"):
+        triangulate(SQUARE, SQUARE * np.nan, K1, K2, pose)
+    with pytest.raises(ValueError, match=r"points1 must have shape \(N, 2\)"):
+        triangulate(np.ones((4, 3)), SQUARE, K1, K2, pose)
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        triangulate(SQUARE, SQUARE, K1, np.zeros((3, 3)), pose)
+
+
+def test_parallel_rays_meet_at_infinity_without_a_warning():
+    assert not np.isfinite(triangulate([[320, 240]], [[320, 240]], K1, K1, (np.eye(3), np.array([1.0, 0, 0])))).all()
+
+
+# Relative pose
+
+
+def essential(pose):
+    x, y, z = pose[1]
+    return np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ pose[0]
+
+
+def sampson_distances(pixels1, pixels2, pose):
+    """In pixels, by the gradient of x2^T F x1 (Hartley & Zisserman 2004, equation 11.9)."""
+    F = np.linalg.inv(K2).T @ essential(pose) @ np.linalg.inv(K1)
+    x1, x2 = (np.column_stack([pixels, np.ones(len(pixels))]) for pixels in (pixels1, pixels2))
+    gradient = np.column_stack([(x1 @ F.T)[:, :2], (x2 @ F)[:, :2]])
+    return np.einsum("ni,ij,nj->n", x2, F, x1) / np.linalg.norm(gradient, axis=1)
+
+
+def expected_spread(pixels1, pixels2, pose, noise):
+    """The root mean square error in degrees of rotation and direction that noise in pixels leaves (Cramer-Rao)."""
+    R, t = pose[0], pose[1] / np.linalg.norm(pose[1])
+    across = np.linalg.svd(t[None])[2][1:]
+
+    def moved(step):
+        return Rotation.from_rotvec(step[:3]).as_matrix() @ R, t + step[3:] @ across
+
+    steps = 1e-5 * np.eye(5)
+    slopes = [
+        (sampson_distances(pixels1, pixels2, moved(h)) - sampson_distances(pixels1, pixels2, moved(-h))) / 2e-5
+        for h in steps
+    ]
+    variance = np.diag(noise**2 * np.linalg.inv(np.array(slopes) @ np.transpose(slopes)))
+    return np.degrees(np.sqrt([variance[:3].sum(), variance[3:].sum()]))
+
+
+def opencv_relative_pose(pixels1, pixels2, method):
+    normal1, normal2 = (cv2.undistortPoints(p[:, None], K, None)[:, 0] for p, K in ((pixels1, K1), (pixels2, K2)))
+    E, mask = cv2.findEssentialMat(normal1, normal2, np.eye(3), method, 0.9999, 1 / 700)
+    _, R, t, _ = cv2.recoverPose(E, normal1, normal2, np.eye(3), mask=mask)
+    return R, t.ravel()
+
+
+def test_relative_poses_are_as_good_as_the_noise_allows_and_better_than_opencv_alone():
+    ours, spread, ransac, magsac = [], [], [], []
+    for seed in range(20):
+        pixels1, pixels2, points, (R, t) = two_views(np.random.default_rng(seed), count=200, noise=0.3, wrong=0.3)
+        clean = project(points, K1)[60:], project(points, K2, (R, t))[60:]
+        spread.append(expected_spread(*clean, (R, t), 0.3))
+        for errors, pose in (
+            (ours, relative_pose(pixels1, pixels2, K1, K2)[0]),
+            (ransac, opencv_relative_pose(pixels1, pixels2, cv2.RANSAC)),
+            (magsac, opencv_relative_pose(pixels1, pixels2, cv2.USAC_MAGSAC)),
+        ):
+            errors.append([degrees_between(R, pose[0]), direction_between(t, pose[1])])
+    relation = np.divide(ours, spread)
+    assert (np.median(relation, axis=0) > 0.3).all()  # or the noise is not what was meant
+    assert (np.median(relation, axis=0) < 1.2).all()
+    # A wrong match now and then lies near its epipolar line by chance, and pulls.
+    assert ((relation < 3).mean(axis=0) >= 0.85).all() and (np.array(ours) < [0.5, 3]).all()
+    assert (np.median(ours, axis=0) <= np.median(ransac, axis=0)).all()
+    assert (np.median(ours, axis=0) <= np.median(magsac, axis=0)).all()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_relative_pose_sees_through_30_percent_of_wrong_matches(seed):
+    pixels1, pixels2, _, true = two_views(np.random.default_rng(seed), noise=0.3, wrong=0.3)
+    (R, t), inliers = relative_pose(pixels1, pixels2, K1, K2)
+    assert R.shape == (3, 3) and t.shape == (3,)
+    np.testing.assert_allclose(R @ R.T, np.eye(3), atol=1e-12)
+    assert np.linalg.det(R) == pytest.approx(1)
+    assert np.linalg.norm(t) == pytest.approx(1)
+    assert inliers.dtype == bool and inliers.shape == (200,)
+    assert inliers[60:].mean() > 0.9
+    assert not inliers[np.abs(sampson_distances(pixels1, pixels2, true)) > 3].any()
+    kept = triangulate(pixels1[60:], pixels2[60:], K1, K2, (R, t))
+    assert (kept[:, 2] > 0).all() and (transform(kept, (R, t))[:, 2] > 0).all()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_exact_matches_give_the_exact_relative_pose_and_swapped_ones_its_inverse(seed):
+    pixels1, pixels2, _, true = two_views(np.random.default_rng(seed), count=30)
+    pose, inliers = relative_pose(pixels1, pixels2, K1, K2)
+    assert inliers.all()
+    assert degrees_between(pose[0], true[0]) < 1e-4 and direction_between(pose[1], true[1]) < 1e-4
+    swapped, _ = relative_pose(pixels2, pixels1, K2, K1)
+    assert degrees_between(swapped[0], true[0].T) < 1e-4
+    assert direction_between(swapped[1], invert(true)[1]) < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_matches_on_a_wall_are_explained_exactly_by_one_of_the_two_poses_that_do(seed):
+    rng = np.random.default_rng(seed)
+    rays = backproject(rng.uniform([20, 20], [620, 460], (60, 2)), np.ones(60), K1)
+    wall = 6 * rays / (rays @ [0.2, -0.3, 1])[:, None]
+    pixels1, pixels2, _, _ = two_views(rng, 60, points=wall)
+    pose, inliers = relative_pose(pixels1, pixels2, K1, K2)  # Longuet-Higgins 1986: planes are ambiguous
+    assert inliers.all() and np.abs(sampson_distances(pixels1, pixels2, pose)).max() < 1e-6
+
+
+def test_a_short_step_before_a_distant_scene_is_still_a_step():
+    for seed in range(10):
+        pixels1, pixels2, _, true = two_views(np.random.default_rng(seed), baseline=0.05)  # 80 to 160 baselines away
+        pose, _ = relative_pose(pixels1, pixels2, K1, K2)
+        assert degrees_between(pose[0], true[0]) < 1e-3 and direction_between(pose[1], true[1]) < 0.1
+
+
+def test_a_camera_that_only_turns_has_its_rotation_found():
+    for seed in range(10):
+        pixels1, pixels2, _, true = two_views(np.random.default_rng(seed), baseline=0, noise=0.1)
+        pose, _ = relative_pose(pixels1, pixels2, K1, K2)
+        assert degrees_between(pose[0], true[0]) < 0.5
+
+
+def test_relative_pose_is_repeatable():
+    pixels1, pixels2, _, _ = two_views(np.random.default_rng(0), noise=0.3, wrong=0.3)
+    first, second = (relative_pose(pixels1, pixels2, K1, K2) for _ in range(2))
+    np.testing.assert_array_equal(four_by_four(first[0]), four_by_four(second[0]))
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@pytest.mark.parametrize("case", ["all in one place", "three different places", "all on a line", "many onto one place"])
+def test_matches_that_fix_no_relative_pose_are_refused(case):
+    with pytest.raises(NoPose):
+        relative_pose(*DEGENERATE[case], K1, K2)
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_too_few_matches_for_a_relative_pose_are_counted_and_come_with_a_remedy(count):
+    points = LINE[:count]
+    with pytest.raises(TooFewPoints, match=rf"relative pose needs at least 5 matches, got {count}: lower the keypoint"):
+        relative_pose(points, points, K1, K2)
+
+
+def test_relative_pose_names_what_is_wrong_with_its_input():
+    with pytest.raises(ValueError, match=r"points1 has 20 points and points2 19: pass matched points"):
+        relative_pose(LINE, LINE[1:], K1, K2)
+    with pytest.raises(ValueError, match=r"points2 must have shape \(N, 2\)"):
+        relative_pose(LINE, np.ones((20, 3)), K1, K2)
+    with pytest.raises(ValueError, match=r"points1 holds NaN"):
+        relative_pose(LINE * np.nan, LINE, K1, K2)
+    for singular in ((np.zeros((3, 3)), K2), (K1, np.zeros((3, 3)))):
+        with pytest.raises(ValueError, match=r"K = .* is singular"):
+            relative_pose(LINE, LINE, *singular)
+    with pytest.raises(ValueError, match=r"K must be a finite \(3, 3\) matrix"):
+        relative_pose(LINE, LINE, K1, K2 * np.nan)
+
+
+# Camera pose
+
+
+def expected_shift(points, pose, noise):
+    """The root mean square error of a camera's translation that noise in pixels leaves, by OpenCV's derivatives."""
+    _, slopes = cv2.projectPoints(points, cv2.Rodrigues(pose[0])[0], pose[1], K1, None)
+    return np.sqrt(noise**2 * np.diag(np.linalg.inv(slopes[:, :6].T @ slopes[:, :6]))[3:].sum())
+
+
+@pytest.mark.parametrize("flat", [False, True])
+def test_camera_poses_are_as_good_as_the_noise_allows_despite_40_percent_of_wrong_matches(flat):
+    relation, turns = [], []
+    for seed in range(20):
+        points, pixels, (R, t) = one_view(np.random.default_rng(seed), noise=0.5, wrong=0.4, flat=flat)
+        pose, inliers = camera_pose(points, pixels, K1)
+        relation.append(np.linalg.norm(pose[1] - t) / expected_shift(points[40:], (R, t), 0.5))
+        turns.append(degrees_between(pose[0], R))
+        np.testing.assert_allclose(pose[0] @ pose[0].T, np.eye(3), atol=1e-12)
+        assert inliers.dtype == bool and inliers.shape == (100,)
+        assert inliers[40:].mean() > 0.8
+        assert not inliers[np.linalg.norm(project(points, K1, (R, t)) - pixels, axis=1) > 4].any()
+    assert np.sqrt(np.square(relation).mean()) < 2 and max(relation) < 5 and max(turns) < 1.5
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [4, 5, 6, 30])
+def test_exact_matches_give_the_exact_camera_pose(count, seed):
+    points, pixels, true = one_view(np.random.default_rng(seed), count)
+    pose, inliers = camera_pose(points, pixels, K1)
+    assert inliers.all()
+    np.testing.assert_allclose(four_by_four(pose), four_by_four(true), atol=1e-4)
+
+
+@pytest.mark.parametrize("count", [4, 5, 6, 8, 30])
+def test_exact_matches_on_a_plane_give_the_exact_camera_pose(count):
+    for seed in range(10):
+        points, pixels, true = one_view(np.random.default_rng(seed), count, flat=True)
+        pose, _ = camera_pose(points, pixels, K1)
+        np.testing.assert_allclose(four_by_four(pose), four_by_four(true), atol=1e-3)
+
+
+def test_camera_pose_is_repeatable():
+    points, pixels, _ = one_view(np.random.default_rng(0), noise=0.5, wrong=0.4)
+    first, second = (camera_pose(points, pixels, K1) for _ in range(2))
+    np.testing.assert_array_equal(four_by_four(first[0]), four_by_four(second[0]))
+    np.testing.assert_array_equal(first[1], second[1])
+
+
+@examples
+@given(seeds)
+def test_points_on_a_line_fix_no_camera_pose(seed):
+    rng = np.random.default_rng(seed)
+    start, step = rng.uniform(-1, 1, (2, 3))
+    points = start + rng.uniform(-1, 1, (10, 1)) * step
+    for line in (points, points + rng.normal(0, 1e-6, (10, 3)), np.full((10, 3), start)):
+        with pytest.raises(NoPose, match="lie on a line, about which the camera may turn: add points"):
+            camera_pose(line, rng.uniform(0, 480, (10, 2)), K1)
+
+
+@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("count", [4, 5, 6])
+def test_few_random_matches_give_no_camera_pose(count, seed):
+    rng = np.random.default_rng(seed)
+    with pytest.raises(NoPose, match="No pose explains four of the matches"):
+        camera_pose(rng.uniform(-1, 1, (count, 3)), rng.uniform(0, 480, (count, 2)), K1)
+
+
+def test_many_random_matches_give_no_camera_pose_or_one_that_four_agree_on():
+    counts = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        try:
+            counts.append(camera_pose(rng.uniform(-1, 1, (20, 3)), rng.uniform(0, 480, (20, 2)), K1)[1].sum())
+        except NoPose:
+            counts.append(0)
+    assert set(counts) == {0, 4}  # three make a pose, and a fourth agrees by chance
+
+
+@pytest.mark.parametrize("case", ["three different places", "all seen in one place"])
+def test_repeated_matches_that_fix_no_camera_pose_are_refused(case):
+    points, pixels, _ = one_view(np.random.default_rng(0), 20)
+    if case == "three different places":
+        points, pixels = np.repeat(points[:3], 5, axis=0), np.repeat(pixels[:3], 5, axis=0)
+    else:
+        pixels = np.full((20, 2), 100.0)
+    with pytest.raises(NoPose):
+        camera_pose(points, pixels, K1)
+
+
+@pytest.mark.parametrize("count", range(4))
+def test_too_few_matches_for_a_camera_pose_are_counted(count):
+    with pytest.raises(TooFewPoints, match=rf"camera's pose needs at least 4 matches, got {count}"):
+        camera_pose(np.ones((count, 3)), SQUARE[:count], K1)
+
+
+def test_camera_pose_names_what_is_wrong_with_its_input():
+    points, pixels, _ = one_view(np.random.default_rng(0), 10)
+    with pytest.raises(ValueError, match=r"points has 10 points and pixels 9: pass matched points"):
+        camera_pose(points, pixels[1:], K1)
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 3\) with columns \(x, y, z\), not \(10, 2\)"):
+        camera_pose(pixels, pixels, K1)
+    with pytest.raises(ValueError, match=r"pixels must have shape \(N, 2\) with columns \(x, y\), not \(10, 3\)"):
+        camera_pose(points, points, K1)
+    with pytest.raises(ValueError, match=r"points holds NaN"):
+        camera_pose(points * np.nan, pixels, K1)
+    with pytest.raises(ValueError, match=r"pixels holds NaN"):
+        camera_pose(points, pixels * np.nan, K1)
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        camera_pose(points, pixels, np.zeros((3, 3)))
+    with pytest.raises(ValueError, match=r"K must be a finite \(3, 3\) matrix"):
+        camera_pose(points, pixels, K1[:2])
+
+
+# Refinement
+
+
+def nearby(pose, rng):
+    return Rotation.from_rotvec(rng.normal(0, 0.05, 3)).as_matrix() @ pose[0], pose[1] + rng.normal(0, 0.1, 3)
+
+
+@pytest.mark.parametrize("flat", [False, True])
+@pytest.mark.parametrize("seed", range(10))
+def test_refine_pose_finds_the_minimum_that_opencv_finds(seed, flat):
+    rng = np.random.default_rng(seed)
+    points, pixels, true = one_view(rng, 12, noise=1, flat=flat)
+    start = nearby(true, rng)
+    pose = refine_pose(points, pixels, K1, start)
+    turn, shift = cv2.solvePnPRefineLM(
+        points, pixels, K1, None, cv2.Rodrigues(start[0])[0], start[1][:, None].copy(), (3, 500, 1e-15)
+    )
+    theirs = cv2.Rodrigues(turn)[0], shift.ravel()
+
+    def squares(pose):
+        return ((cv2.projectPoints(points, cv2.Rodrigues(pose[0])[0], pose[1], K1, None)[0][:, 0] - pixels) ** 2).sum()
+
+    assert squares(pose) <= squares(theirs) * (1 + 1e-6)
+    assert squares(pose) <= squares(true)
+    np.testing.assert_allclose(pose[0] @ pose[0].T, np.eye(3), atol=1e-12)
+
+
+@examples
+@given(seeds)
+def test_refine_pose_comes_back_to_the_pose_of_exact_matches(seed):
+    rng = np.random.default_rng(seed)
+    points, pixels, true = one_view(rng, 20)
+    for start in (true, nearby(true, rng)):
+        np.testing.assert_allclose(four_by_four(refine_pose(points, pixels, K1, start)), four_by_four(true), atol=1e-5)
+
+
+def test_the_cauchy_loss_withstands_what_least_squares_does_not():
+    rng = np.random.default_rng(0)
+    points, pixels, true = one_view(rng, 30, noise=0.2)
+    pixels[:4] += 25
+    errors = {
+        loss: np.linalg.norm(refine_pose(points, pixels, K1, nearby(true, rng), loss)[1] - true[1])
+        for loss in ("linear", "cauchy")
+    }
+    assert errors["cauchy"] < 0.01 < 0.03 < errors["linear"]
+
+
+def test_refine_pose_names_what_is_wrong_with_its_input():
+    points, pixels, pose = one_view(np.random.default_rng(0), 10)
+    with pytest.raises(ValueError, match=r"points has 10 points and pixels 9: pass matched points"):
+        refine_pose(points, pixels[1:], K1, pose)
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 3\)"):
+        refine_pose(pixels, pixels, K1, pose)
+    with pytest.raises(ValueError, match=r"pixels holds NaN"):
+        refine_pose(points, pixels * np.nan, K1, pose)
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        refine_pose(points, pixels, np.zeros((3, 3)), pose)
+    with pytest.raises(TooFewPoints, match=r"camera's pose needs at least 3 matches, got 2"):
+        refine_pose(points[:2], pixels[:2], K1, pose)

@@ -1,13 +1,25 @@
-"""`helpers.metrics` against hand-computed cases, closed forms and a plain implementation by SciPy's distance matrix."""
+"""`helpers.metrics` against hand-computed cases, closed forms, OpenCV and plain implementations by SciPy."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
-from helpers.geometry import random_homography
-from helpers.metrics import corner_error, match_errors, matching_score, mean_matching_accuracy, repeatability
+from helpers.geometry import IDENTITY, random_homography
+from helpers.metrics import (
+    add,
+    corner_error,
+    direction_error_deg,
+    match_errors,
+    matching_score,
+    mean_matching_accuracy,
+    repeatability,
+    reprojection_error,
+    rotation_error_deg,
+)
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -147,3 +159,155 @@ def test_the_corner_error_of_a_zoom_uses_the_centres_of_the_corner_pixels():
 
 def test_no_estimate_is_infinitely_wrong():
     assert corner_error(None, SAME, SIZE) == np.inf
+
+
+# Poses
+
+K = np.array([[800, 0, 320], [0, 790, 240], [0, 0, 1.0]])
+
+
+def turn(*rotvec_deg):
+    return Rotation.from_rotvec(rotvec_deg, degrees=True).as_matrix()
+
+
+def random_pose(rng):
+    return Rotation.random(rng=rng).as_matrix(), rng.normal(0, 3, 3)
+
+
+@examples
+@given(seeds)
+def test_the_rotation_error_does_as_scipy_and_the_trace_do(seed):
+    rng = np.random.default_rng(seed)
+    first, second = (Rotation.random(rng=rng) for _ in range(2))
+    error = rotation_error_deg(first.as_matrix(), second.as_matrix())
+    assert error == pytest.approx(np.degrees((second.inv() * first).magnitude()), abs=1e-9)
+    trace = np.trace(second.as_matrix().T @ first.as_matrix())
+    assert error == pytest.approx(np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1))), abs=1e-4)
+
+
+@examples
+@given(seeds)
+def test_the_rotation_error_is_symmetric_zero_for_equals_and_the_same_from_every_side(seed):
+    rng = np.random.default_rng(seed)
+    first, second, third = (random_pose(rng)[0] for _ in range(3))
+    error = rotation_error_deg(first, second)
+    assert 0 <= error <= 180
+    assert rotation_error_deg(first, first) == pytest.approx(0, abs=1e-12)
+    assert rotation_error_deg(second, first) == pytest.approx(error, abs=1e-9)
+    assert rotation_error_deg(third @ first, third @ second) == pytest.approx(error, abs=1e-9)
+    assert error <= rotation_error_deg(first, third) + rotation_error_deg(third, second) + 1e-9
+
+
+@pytest.mark.parametrize("angle", [0, 1e-6, 1e-3, 1, 90, 179.999999, 180])
+def test_the_rotation_error_resolves_all_angles(angle):
+    about = np.array([2, -1, 2]) / 3
+    start = turn(20, 50, -70)
+    assert rotation_error_deg(start @ turn(*angle * about), start) == pytest.approx(angle, rel=1e-6, abs=1e-12)
+
+
+def test_what_is_no_rotation_has_no_rotation_error():
+    for bad in (-np.eye(3), np.zeros((3, 3)), np.eye(4), np.zeros(3)):
+        with pytest.raises(ValueError):
+            rotation_error_deg(bad, np.eye(len(bad)))
+
+
+@examples
+@given(seeds, st.floats(1e-3, 1e3))
+def test_the_direction_error_is_symmetric_and_ignores_lengths(seed, scale):
+    first, second = np.random.default_rng(seed).normal(size=(2, 3))
+    error = direction_error_deg(first, second)
+    cosine = first @ second / np.linalg.norm(first) / np.linalg.norm(second)
+    assert error == pytest.approx(np.degrees(np.arccos(cosine)), abs=1e-5)
+    assert direction_error_deg(second, first) == pytest.approx(error)
+    assert direction_error_deg(scale * first, second / scale) == pytest.approx(error)
+    assert direction_error_deg(-first, second) == pytest.approx(180 - error)  # the sign counts
+    assert direction_error_deg(first, scale * first) == pytest.approx(0, abs=1e-6)
+    assert direction_error_deg(first, -scale * first) == pytest.approx(180)
+
+
+@pytest.mark.parametrize("angle", [0, 1e-6, 1e-3, 1, 90, 179.999999, 180])
+def test_the_direction_error_resolves_all_angles(angle):
+    radians = np.deg2rad(angle)
+    assert direction_error_deg([3 * np.cos(radians), 3 * np.sin(radians), 0], [5, 0, 0]) == pytest.approx(angle)
+
+
+def test_a_translation_of_length_zero_has_no_direction():
+    for pair in (([0, 0, 0], [1, 0, 0]), ([1, 0, 0], [0, 0, 0]), (np.zeros(3), np.zeros(3))):
+        with pytest.raises(ValueError, match="length zero has no direction"):
+            direction_error_deg(*pair)
+
+
+def sight(seed):
+    """Points before a camera, and its pose."""
+    rng = np.random.default_rng(seed)
+    return rng.uniform(-1, 1, (15, 3)), (random_pose(rng)[0], np.array([0.1, -0.2, 5]))
+
+
+@examples
+@given(seeds, st.floats(-50, 50), st.floats(-50, 50))
+def test_pixels_that_are_shifted_are_wrong_by_the_shift(seed, x, y):
+    points, pose = sight(seed)
+    pixels = cv2.projectPoints(points, cv2.Rodrigues(pose[0])[0], pose[1], K, None)[0][:, 0]
+    assert reprojection_error(points, pixels, K, pose) == pytest.approx(0, abs=1e-9)
+    assert reprojection_error(points, np.add(pixels, [x, y]), K, pose) == pytest.approx(np.hypot(x, y), abs=1e-9)
+
+
+def test_the_reprojection_error_by_hand():
+    points, pixels = [[0, 0, 1], [0, 0, 2]], [[320, 240], [320, 240]]
+    assert reprojection_error(points, pixels, K) == 0
+    assert reprojection_error(points, np.add(pixels, [3, 4]), K) == pytest.approx(5)
+    assert reprojection_error(points, np.add(pixels, [[0, 0], [3, 4]]), K) == pytest.approx(np.sqrt(25 / 2))  # not 2.5
+    one_metre_off = np.eye(3), np.array([1.0, 0, 0])  # 800 px at 1 m, 400 px at 2 m
+    assert reprojection_error(points, pixels, K, one_metre_off) == pytest.approx(np.sqrt((800**2 + 400**2) / 2))
+
+
+def test_a_point_behind_the_camera_has_no_reprojection_error():
+    assert np.isnan(reprojection_error([[0, 0, 1], [0, 0, -1]], [[320, 240], [320, 240]], K))
+
+
+def test_the_reprojection_error_names_what_is_wrong_with_its_input():
+    points, pixels = [[0, 0, 1], [0, 0, 2]], [[320, 240], [320, 240]]
+    with pytest.raises(ValueError, match=r"pixels holds NaN"):
+        reprojection_error(points, np.full((2, 2), np.nan), K)
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 3\)"):
+        reprojection_error(pixels, pixels, K)
+    with pytest.raises(ValueError, match=r"K = .* is singular"):
+        reprojection_error(points, pixels, np.zeros((3, 3)))
+
+
+@pytest.mark.parametrize("counts", [(2, 1), (1, 2), (3, 2)])
+def test_the_reprojection_error_of_points_without_a_partner_is_refused(counts):
+    points, pixels = np.ones((counts[0], 3)), np.ones((counts[1], 2))
+    with pytest.raises(ValueError, match=rf"{counts[0]} points and {counts[1]} pixels"):
+        reprojection_error(points, pixels, K)
+
+
+@examples
+@given(seeds)
+def test_add_does_as_scipy_does_and_is_symmetric(seed):
+    rng = np.random.default_rng(seed)
+    points, first, second = rng.normal(size=(20, 3)), random_pose(rng), random_pose(rng)
+    distances = cdist(points @ first[0].T + first[1], points @ second[0].T + second[1]).diagonal()
+    assert add(points, first, second) == pytest.approx(distances.mean())
+    assert add(points, second, first) == pytest.approx(add(points, first, second))
+    assert add(points, first, first) == 0
+
+
+@examples
+@given(seeds)
+def test_add_of_a_shift_is_its_length(seed):
+    rng = np.random.default_rng(seed)
+    (R, t), points = random_pose(rng), rng.normal(size=(20, 3))
+    assert add(points, (R, np.add(t, [0.3, -0.4, 1.2])), (R, t)) == pytest.approx(1.3)
+
+
+def test_add_of_a_turn_is_the_chord_that_each_point_runs_through():
+    points = [[1, 0, 5], [0, 3, 0], [0, 0, 7]]  # 1 m, 3 m and 0 m from the axis
+    assert add(points, (turn(0, 0, 60), np.zeros(3)), IDENTITY) == pytest.approx((1 + 3 + 0) / 3)
+    with pytest.raises(ValueError, match=r"points must have shape \(N, 3\)"):
+        add([[1, 2]], IDENTITY, IDENTITY)
+
+
+def test_no_points_have_no_error():
+    assert np.isnan(reprojection_error([], [], K))
+    assert np.isnan(add([], IDENTITY, IDENTITY))
