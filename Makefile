@@ -23,7 +23,9 @@ run: $(READY)
 	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
 
 html: $(READY)
-	$(BIN)/jupyter nbconvert --execute --to html --template-file notebooks/.page.html.j2 --output-dir build/html $(NOTEBOOKS)
+	mkdir -p build/html && cp -r notebooks/images $(NOTEBOOKS) build/html
+	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS:notebooks/%=build/html/%)
+	$(BIN)/jupyter nbconvert --to html --template-file notebooks/.page.html.j2 $(NOTEBOOKS:notebooks/%=build/html/%)
 
 OLD := $(shell sed -n 's|^Repository = "https://github.com/\(.*\)"|\1|p' pyproject.toml)
 STAMPED := pyproject.toml README.md tests/bootstrap_cell.ipy $(NOTEBOOKS)
