@@ -16,14 +16,15 @@ TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One row of `TABLE`; `model_class` is the transformers class, `hub_mb` the size of the hub's weights in MB."""
+    """One row of `TABLE`; `model_class` is the transformers class that loads either source, `hub_mb` the size of the
+    hub's weights in MB, where known."""
 
     task: str
     model_class: str
     bundled_licence: str
     hub_id: str
     hub_licence: str
-    hub_mb: float
+    hub_mb: float | None = None
 
 
 TABLE = {
@@ -34,6 +35,13 @@ TABLE = {
         hub_id="magic-leap-community/superpoint",
         hub_licence="Magic Leap, non-commercial research",
         hub_mb=5.2,
+    ),
+    "face-landmarks": Checkpoint(
+        task="68 facial landmarks (hub: 308 keypoints)",
+        model_class="AutoModelForPoseEstimation",
+        bundled_licence="research and learning (see its card)",
+        hub_id="facebook/sapiens2-pose-0.4b",
+        hub_licence="Sapiens2 licence",
     ),
 }
 
@@ -69,9 +77,10 @@ def markdown_table() -> str:
     for name, entry in TABLE.items():
         weights = _folder(name) / "model.safetensors"
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "absent"
+        hub_size = f" {entry.hub_mb} MB," if entry.hub_mb else ""
         rows.append(
             f"| `{name}` | {entry.task} | `{entry.model_class}` | {size}, {entry.bundled_licence} "
-            f"| [{entry.hub_id}](https://huggingface.co/{entry.hub_id}), {entry.hub_mb} MB, {entry.hub_licence} |"
+            f"| [{entry.hub_id}](https://huggingface.co/{entry.hub_id}),{hub_size} {entry.hub_licence} |"
         )
     return "\n".join(rows)
 

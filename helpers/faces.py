@@ -1,0 +1,74 @@
+"""The 68 facial landmarks of iBUG 300-W: names, groups, mirror partners, and from boxes to points.
+
+Left and right are the person's own; the person's right eye is on the left of the image.
+"""
+
+import numpy as np
+
+GROUPS = {
+    "jaw": range(17),
+    "brows": range(17, 27),
+    "nose": range(27, 36),
+    "eyes": range(36, 48),
+    "mouth": range(48, 68),
+}
+
+
+_EYE = ("outer corner", "upper lid outer", "upper lid inner", "inner corner", "lower lid inner", "lower lid outer")
+NAMES = (
+    *(f"right jaw {i}" for i in range(1, 9)),
+    "chin",
+    *(f"left jaw {i}" for i in range(8, 0, -1)),
+    *(f"right brow {i}" for i in range(1, 6)),
+    *(f"left brow {i}" for i in range(5, 0, -1)),
+    *("nose bridge 1", "nose bridge 2", "nose bridge 3", "nose tip"),
+    *("right nostril 1", "right nostril 2", "nose base", "left nostril 2", "left nostril 1"),
+    *(f"right eye {_EYE[i]}" for i in (0, 1, 2, 3, 4, 5)),
+    *(f"left eye {_EYE[i]}" for i in (3, 2, 1, 0, 5, 4)),
+    *("right mouth corner", "right upper lip 1", "right upper lip 2", "upper lip middle"),
+    *("left upper lip 2", "left upper lip 1", "left mouth corner"),
+    *("left lower lip 1", "left lower lip 2", "lower lip middle", "right lower lip 2", "right lower lip 1"),
+    *("right mouth inner corner", "right upper lip inner", "upper lip middle inner"),
+    *("left upper lip inner", "left mouth inner corner", "left lower lip inner"),
+    *("lower lip middle inner", "right lower lip inner"),
+)
+_SWAP = {"right": "left", "left": "right"}
+MIRROR = np.array([NAMES.index(" ".join(_SWAP.get(word, word) for word in name.split())) for name in NAMES])
+RIGHT_EYE_CORNER, LEFT_EYE_CORNER = 36, 45  # the outer ones: their distance is the unit of the errors
+
+# What the landmarks' box is to the box of scikit-image's frontal face cascade, in units of the latter's width: the
+# offset of the centre (x, y) and the longer side. Medians over training photographs (`training.faces`).
+CASCADE = (0.0, 0.15, 0.98)
+MARGIN = 1.25  # the face box's side over the landmarks' longer one: room for a detector's errors
+CROP = 1.25  # the processor's fixed ratio of crop to box
+
+
+def box_of(landmarks):
+    """The square face box (x, y, side, side) of landmarks (68, 2): centred on them, a quarter longer than they are."""
+    low, high = np.min(landmarks, axis=0), np.max(landmarks, axis=0)
+    side = MARGIN * np.max(high - low)
+    return np.array([*((low + high) / 2 - side / 2), side, side])
+
+
+def box_of_detection(x, y, width, height):
+    """The face box that `box_of` would give, as well as a box of scikit-image's frontal face cascade tells."""
+    right, down, longer = (part * width for part in CASCADE)
+    side = MARGIN * longer
+    centre = np.array([x + (width - 1) / 2 + right, y + (height - 1) / 2 + down])  # a detection counts whole pixels
+    return np.array([*(centre - side / 2), side, side])
+
+
+def landmarks_of(heatmaps, boxes):
+    """Heatmaps (N, 68, H, W) of the face boxes (N, 4) -> landmarks (N, 68, 2) in pixels: the mean place on each map.
+
+    The heatmaps are logits: their softmax is the probability that the landmark lies in a cell.
+    """
+    heatmaps = np.asarray(heatmaps, dtype=float)
+    height, width = heatmaps.shape[2:]
+    probability = np.exp(heatmaps - heatmaps.max((2, 3), keepdims=True))
+    probability /= probability.sum((2, 3), keepdims=True)
+    x = probability.sum(2) @ np.arange(width) / (width - 1)
+    y = probability.sum(3) @ np.arange(height) / (height - 1)
+    corner, size = np.split(np.asarray(boxes, dtype=float)[:, None], 2, axis=2)
+    side = CROP * size.max(-1, keepdims=True)
+    return corner + size / 2 + side * (np.stack([x, y], -1) - 0.5)

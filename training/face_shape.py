@@ -1,0 +1,100 @@
+"""A 3D shape of the face from 2D labels alone: non-rigid structure from motion with mirror symmetry.
+
+Outer-eye distances, origin in the centroid, OpenCV's camera frame: x right, y down, z forward, away from the viewer.
+"""
+
+import numpy as np
+
+from helpers.faces import LEFT_EYE_CORNER, MIRROR, RIGHT_EYE_CORNER
+
+
+def mirrored(landmarks, width=1):
+    """The labels of the mirror image of a photograph of this width."""
+    return (landmarks * [-1, 1] + [width - 1, 0])[..., MIRROR, :]
+
+
+def eye_distance(landmarks):
+    return np.linalg.norm(landmarks[..., RIGHT_EYE_CORNER, :] - landmarks[..., LEFT_EYE_CORNER, :], axis=-1)
+
+
+def cameras_of(shapes, views):
+    """The scaled orthographic cameras (N, 2, 3) that show shapes (N, 68, 3) most nearly at views (N, 68, 2)."""
+    free = views.mT @ shapes @ np.linalg.inv(shapes.mT @ shapes + 1e-6 * np.eye(3))  # flat shapes have no depth
+    u, scales, v = np.linalg.svd(free, full_matrices=False)
+    return scales.mean(1)[:, None, None] * u @ v
+
+
+def shape_model(landmarks, modes=12, rounds=60, noise=0.02):
+    """Mean shape (68, 3) and modes (modes, 68, 3), each as long as its standard deviation, of many labels (N, 68, 2).
+
+    Every label is a scaled orthographic view of the mean plus modes, whose coefficients are standard normal a priori
+    (expectation maximisation, as Torresani et al. 2008). Depth from such views is known up to a bas-relief ambiguity;
+    the start, a face on an ellipsoid, says which side is in front.
+    """
+    views = np.concatenate([landmarks, mirrored(landmarks)])
+    views = views - views.mean(1, keepdims=True)
+    views = views / np.sqrt((views**2).sum(2).mean(1))[:, None, None]  # by size, as profile views have no eye distance
+    flat = views.mean(0)
+    depth = 0.9 * flat[:, :1] ** 2 + 0.25 * flat[:, 1:] ** 2
+    shapes = np.zeros((1 + modes, 68, 3))
+    shapes[0] = np.column_stack([flat, depth - depth.mean()])
+    weights, spread = np.eye(1, 1 + modes).repeat(len(views), 0), np.zeros((len(views), 1 + modes, 1 + modes))
+    for number in range(rounds):
+        cameras = cameras_of(np.tensordot(weights, shapes, 1), views)
+        if number == rounds // 4:  # the mean first
+            shapes[1:] = np.random.default_rng(0).normal(0, 0.03, (modes, 68, 3))
+        if number >= rounds // 4:
+            basis = (shapes[None, 1:] @ cameras[:, None].mT).reshape(len(views), modes, -1)
+            rest = (views - shapes[0] @ cameras.mT).reshape(len(views), -1, 1)
+            spread[:, 1:, 1:] = np.linalg.inv(basis @ basis.mT / noise**2 + np.eye(modes))
+            weights[:, 1:] = (spread[:, 1:, 1:] @ (basis @ rest))[..., 0] / noise**2
+        moments = weights[:, :, None] * weights[:, None] + spread
+        size = 3 * (1 + modes)
+        left = np.tensordot(moments, cameras.mT @ cameras, (0, 0)).transpose(0, 2, 1, 3).reshape(size, size)
+        right = np.tensordot(weights, cameras.mT @ views.mT, (0, 0)).reshape(size, 68)
+        shapes = np.linalg.solve(left + 1e-3 * np.eye(size), right).reshape(1 + modes, 3, 68).transpose(0, 2, 1)
+        shapes[0] = (shapes[0] + _other_side(shapes[0])) / 2
+    shapes -= shapes.mean(1, keepdims=True)
+    both = np.concatenate([shapes[1:], _other_side(shapes[1:])]).reshape(2 * modes, -1) / 2**0.5
+    _, lengths, directions = np.linalg.svd(both, full_matrices=False)
+    shapes[1:] = (lengths[:modes, None] * directions[:modes]).reshape(modes, 68, 3)
+    shapes /= eye_distance(shapes[0])
+    return shapes[0], shapes[1:]
+
+
+def _other_side(shapes):
+    return (shapes * [-1, 1, 1])[..., MIRROR, :]
+
+
+def fit_shape(mean, modes, points, noise=0.02, rounds=10):
+    """The camera (2, 3), coefficients and reprojected points of the shape model for centred labels (68, 2)."""
+    weights = np.zeros(len(modes))
+    for _ in range(rounds):
+        shape = mean + np.tensordot(weights, modes, 1)
+        camera = cameras_of(shape[None], points[None])[0]
+        basis = (modes @ camera.T).reshape(len(modes), 68 * 2).T
+        rest = (points - mean @ camera.T).ravel()
+        scale = noise * np.linalg.norm(camera) / 2**0.5
+        weights = np.linalg.solve(basis.T @ basis + scale**2 * np.eye(len(modes)), basis.T @ rest)
+    return camera, weights, (mean + np.tensordot(weights, modes, 1)) @ camera.T
+
+
+def shape_report(mean, modes, landmarks):
+    """What the model explains of labels that it did not learn from, in their outer-eye distances."""
+    errors, yaws = {"mean shape": [], "with modes": []}, []
+    for points in landmarks:
+        points = points - points.mean(0)
+        for name, basis in (("mean shape", modes[:0]), ("with modes", modes)):
+            camera, _, seen = fit_shape(mean, basis, points)
+            errors[name].append(np.linalg.norm(seen - points, axis=1).mean() / eye_distance(points))
+        x, y = camera / np.linalg.norm(camera, axis=1, keepdims=True)
+        yaws.append(np.degrees(np.arcsin(np.clip(np.cross(x, y)[0], -1, 1))))
+    eyes, tip, ends = mean[[RIGHT_EYE_CORNER, LEFT_EYE_CORNER], 2].mean(), mean[30, 2], mean[[0, 16], 2].mean()
+    return {
+        "residual": {name: round(float(np.mean(values)), 4) for name, values in errors.items()},
+        "yaw_deg percentiles 1, 50, 99": np.percentile(yaws, [1, 50, 99]).round(1).tolist(),
+        "nose tip before the outer eye corners": round(float(eyes - tip), 3),
+        "jaw's ends behind the outer eye corners": round(float(ends - eyes), 3),
+        "standard deviation of each mode": np.sqrt((modes**2).sum((1, 2)) / 68).round(4).tolist(),
+        "faces": len(landmarks),
+    }

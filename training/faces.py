@@ -1,0 +1,572 @@
+"""Train the bundled face landmarks: mend the labels, train, and learn a 3D shape from the same labels.
+
+    python -m training.faces --data DIR --minutes 150
+
+The network is `VitPoseForPoseEstimation` from random weights: a small vision transformer with 68 heatmaps.
+
+1. Labels. In `youtube-faces` they sit beside the features, all to the same side, so a mirrored photograph contradicts
+   its original. `label_shift` finds by how much, without a model: it averages all training photographs, aligned by
+   their labels, into one mean face. Over thousands of faces light and pose average out, so what is left should be
+   mirror-symmetric about the axis of the labels; where it is not, half of the displacement between the mean face and
+   its mirror image is the shift. Up and down have no such symmetry: there the mean face is laid over that of `helen`,
+   whose labels were made on large photographs. Everything below is on shifted labels.
+2. Network. Cross-entropy of each heatmap's softmax to a Gaussian about the landmark, and the distance from the
+   landmark to the mean place on the map (which is how `helpers.faces.landmarks_of` reads it). Muon (Jordan 2024) for
+   the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do.
+3. Shape. `training.face_shape`: a mean and a few modes in 3D, from the 2D labels.
+
+DIR holds `faces.parquet` with columns `image`, `landmarks` (68, 2), `identity`, `source`, `split` (by identity):
+`youtube-faces`, 4,232 frames of the YouTube Faces DB (Wolf et al. 2011, research use) as labelled and distributed in
+udacity/P1_Facial_Keypoints, and `helen`, 870 training photographs of HELEN (Le et al. 2012, research use) with the
+labels of 300-W (Sagonas et al. 2013).
+
+Killed runs go on where they stopped when the same command is given again; the state lies in `--work`. Several GPUs:
+`accelerate launch -m training.faces ...`; several CPU cores, one process each:
+`ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m training.faces ... --cpu`.
+"""
+
+import argparse
+import io
+import json
+import math
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet
+import skimage.data
+import torch
+from accelerate import Accelerator
+from PIL import Image
+from safetensors.numpy import save_file
+from skimage.feature import Cascade
+from torch.utils.data import DataLoader, IterableDataset
+from tqdm.auto import tqdm
+from transformers import AutoImageProcessor, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+
+from helpers.faces import (
+    CASCADE,
+    CROP,
+    GROUPS,
+    MARGIN,
+    NAMES,
+    box_of,
+    landmarks_of,
+)
+from training.face_shape import eye_distance, mirrored, shape_model, shape_report
+
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
+JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
+
+
+# --- data and labels --------------------------------------------------------------------------------------------
+
+
+def load_faces(data, split):
+    """Photographs (uint8 RGB) and labels of one split, as columns."""
+    rows = pyarrow.parquet.read_table(Path(data) / "faces.parquet", filters=[("split", "=", split)])
+    images = rows["image"].combine_chunks().field("bytes").to_pylist()
+    return {
+        "image": [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images],
+        "landmarks": np.array(rows["landmarks"].to_pylist(), float),
+        "source": np.array(rows["source"].to_pylist()),
+        "identity": np.array(rows["identity"].to_pylist()),
+    }
+
+
+def choose(faces, keep):
+    """The rows of `faces` where `keep` is true."""
+    rows = np.flatnonzero(keep)
+    return {key: [v[i] for i in rows] if isinstance(v, list) else v[rows] for key, v in faces.items()}
+
+
+def align(points, target):
+    """The 2x3 similarity that lays points (N, 2) over target (N, 2), least squares."""
+    source, goal = points - points.mean(0), target - target.mean(0)
+    cosine, sine = (source * goal).sum(), (source[:, 0] * goal[:, 1] - source[:, 1] * goal[:, 0]).sum()
+    turn = np.array([[cosine, -sine], [sine, cosine]]) / (source**2).sum()
+    return np.column_stack([turn, target.mean(0) - turn @ points.mean(0)])
+
+
+SHEET, UNIT = 256, 100.0  # pixels: side of the sheet of a mean face, outer-eye distance on it
+
+
+def template(landmarks, rounds=5):
+    """The mean shape of all labels and their mirror images on the sheet: mirror-symmetric about its middle."""
+    shape = landmarks[0]
+    for _ in range(rounds):
+        aligned = []
+        for points in landmarks:
+            a = align(points, shape)
+            aligned.append(points @ a[:, :2].T + a[:, 2])
+        shape = np.mean(aligned, axis=0)
+        shape = shape - shape.mean(0)
+        shape = (shape + mirrored(shape)) / 2
+        shape *= UNIT / eye_distance(shape)
+    return shape + (SHEET - 1) / 2
+
+
+def mean_face(images, landmarks, shape):
+    """The mean of gray photographs, each laid with its labels over `shape` and brought to the same contrast."""
+    inner = shape[17:]
+    x, y = np.round(inner.min(0)).astype(int), np.round(inner.max(0)).astype(int)
+    total = np.zeros((SHEET, SHEET))
+    for image, points in zip(images, landmarks, strict=True):
+        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+        laid = cv2.warpAffine(gray, align(points, shape), (SHEET, SHEET), borderMode=cv2.BORDER_REPLICATE)
+        part = laid[x[1] : y[1], x[0] : y[0]]
+        total += (laid - part.mean()) / (part.std() + 5)
+    return (total / len(images)).astype(np.float32)
+
+
+def displacement(first, second, shape, reach=16):
+    """By how much (x, y) in px the inner face lies further right and down on the sheet `second` than on `first`."""
+    (left, top), (right, bottom) = shape[17:].min(0).astype(int) - 12, shape[17:].max(0).astype(int) + 12
+    patch = first[top:bottom, left:right]
+    around = second[top - reach : bottom + reach, left - reach : right + reach]
+    match = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
+    y, x = np.clip(np.unravel_index(match.argmax(), match.shape), 1, 2 * reach - 1)
+    vertex = [(a - c) / (2 * (a - 2 * b + c)) for a, b, c in (match[y, x - 1 : x + 2], match[y - 1 : y + 2, x])]
+    return np.array([x, y]) + vertex - reach
+
+
+def label_shift(images, landmarks, reference=None):
+    """How far right of and below the features the labels sit, (x, y) in outer-eye distances.
+
+    y is relative to the mean face of the photographs and labels `reference`, and 0 without.
+    """
+    shape = template(landmarks)
+    face = mean_face(images, landmarks, shape)
+    right = displacement(face, face[:, ::-1], shape)[0] / 2
+    down = -displacement(mean_face(*reference, shape), face, shape)[1] if reference else 0.0
+    return np.array([right, down]) / UNIT
+
+
+def mend(faces, shifts):
+    """Takes each source's shift out of its labels."""
+    shift = np.array([shifts[source] for source in faces["source"]]).reshape(-1, 1, 2)
+    return faces | {"landmarks": faces["landmarks"] - shift * eye_distance(faces["landmarks"])[:, None, None]}
+
+
+# --- views ------------------------------------------------------------------------------------------------------
+
+
+def jittered(box, rng, amount=1.0):
+    """A face box as a detector might have given it."""
+    right, down, larger = rng.normal(0, JITTER) * amount
+    width, side = box[2] / (MARGIN * CASCADE[2]), box[2] * math.exp(larger)
+    return np.array([*(box[:2] + box[2] / 2 + width * np.array([right, down]) - side / 2), side, side])
+
+
+def photometric(image, rng):
+    """Light, colour, sharpness and noise, as other cameras would have them. uint8 in, normalised float32 out."""
+    size = image.shape[0]
+    chance = rng.random(6)
+    if chance[0] < 0.25:
+        small = int(size * rng.uniform(0.35, 0.9))
+        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+    elif chance[0] < 0.4:
+        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.4))
+    if chance[1] < 0.2:
+        image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    if chance[2] < 0.3:  # something in front
+        corner, other = rng.integers(0, size, 2), rng.integers(size // 10, size // 2, 2)
+        cv2.rectangle(image, corner.tolist(), (corner + other).tolist(), rng.integers(0, 256, 3).tolist(), -1)
+    tone = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.08, 3))
+    tone = np.clip((tone - 0.5) * rng.uniform(0.6, 1.4) + 0.5 + rng.uniform(-0.15, 0.15), 0, 1)
+    image = cv2.LUT(image, ((tone - MEAN) / STD).astype(np.float32)[:, None])
+    if chance[3] < 0.3:  # light from one side
+        direction = rng.normal(0, 0.5, 2).astype(np.float32)
+        ramp = np.linspace(-1, 1, size, dtype=np.float32)
+        image += (direction[0] * ramp[:, None] + direction[1] * ramp)[..., None]
+    if chance[4] < 0.3:
+        image += np.float32(rng.uniform(0, 0.25)) * rng.standard_normal(image.shape, dtype=np.float32)
+    return image
+
+
+class Faces(IterableDataset):
+    """Endless views of faces. `helen` is the share of views of that source; `start` is the view to go on from."""
+
+    def __init__(self, faces, size, helen, seed, start=0):
+        self.faces, self.size, self.helen, self.seed, self.start = faces, size, helen, seed, start
+        self.rows = [np.flatnonzero((faces["source"] == "helen") == which) for which in (False, True)]
+
+    def __iter__(self):
+        number = self.start
+        while True:
+            yield self.view(np.random.default_rng([self.seed, number]))
+            number += 1
+
+    def view(self, rng):
+        rows = self.rows[int(rng.random() < self.helen)]
+        row = rng.choice(rows if len(rows) else np.arange(len(self.faces["image"])))
+        image, points = self.faces["image"][row], self.faces["landmarks"][row]
+        if rng.random() < 0.5:
+            image, points = cv2.flip(image, 1), mirrored(points, image.shape[1])
+        x, y, side, _ = jittered(box_of(points), rng)
+        centre, angle = np.array([x + side / 2, y + side / 2]), np.deg2rad(np.clip(rng.normal(0, 15), -45, 45))
+        stretch = np.diag(np.exp(rng.normal(0, 0.05) * np.array([1, -1])))
+        turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+        linear = (self.size - 1) / (CROP * side) * turn @ stretch @ np.array([[1, rng.normal(0, 0.06)], [0, 1]])
+        affine = np.column_stack([linear, (self.size - 1) / 2 - linear @ centre])
+        border = rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE])
+        view = cv2.warpAffine(image, affine, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=int(border))
+        places = (points @ affine[:, :2].T + affine[:, 2]) / (self.size - 1)  # 0 and 1: first and last pixel's centre
+        return {"view": photometric(view, rng).transpose(2, 0, 1), "places": places.astype(np.float32)}
+
+
+# --- the network ------------------------------------------------------------------------------------------------
+
+
+def build(options):
+    backbone = VitPoseBackboneConfig(
+        image_size=[options.size] * 2,
+        patch_size=[options.patch] * 2,
+        hidden_size=options.hidden,
+        num_hidden_layers=options.layers,
+        num_attention_heads=options.heads,
+        mlp_ratio=options.mlp,
+    )
+    config = VitPoseConfig(
+        backbone_config=backbone,
+        scale_factor=options.upscale,
+        id2label=dict(enumerate(NAMES)),
+        label2id={name: i for i, name in enumerate(NAMES)},
+    )
+    model = VitPoseForPoseEstimation(config)
+    grid, quarter = options.size // options.patch, options.hidden // 4
+    angles = np.arange(grid)[:, None] / 30.0 ** (np.arange(quarter) / quarter)
+    waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
+    waves = np.concatenate([np.repeat(waves, grid, axis=0), np.tile(waves, (grid, 1))], axis=1)
+    with torch.no_grad():
+        model.backbone.embeddings.position_embeddings[0, 1:] = torch.as_tensor(waves, dtype=torch.float32) * 0.3
+    return model
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update of each matrix is made orthogonal (Jordan 2024). torch's own works in bfloat16, which most
+    CPUs only emulate."""
+
+    def __init__(self, params, lr, momentum=0.95, weight_decay=0.01):
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        for group in self.param_groups:
+            shapes = {}
+            for p in group["params"]:
+                shapes.setdefault(p.shape, []).append(p)
+            for shape, params in shapes.items():  # matrices of one shape together: fewer, larger products
+                for p in params:
+                    buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                    buffer.lerp_(p.grad, 1 - group["momentum"])
+                update = torch.stack([p.grad.lerp(self.state[p]["momentum"], group["momentum"]) for p in params])
+                update = orthogonal(update) * max(1, shape[0] / shape[1]) ** 0.5
+                for p, change in zip(params, update, strict=True):
+                    p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(change, alpha=group["lr"])
+
+
+def orthogonal(matrices, rounds=4):
+    """Matrices (N, a, b) with all singular values brought near 1, by Newton and Schulz's iteration."""
+    a, b, c = 3.4445, -4.7750, 2.0315
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    for _ in range(rounds):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def losses(heatmaps, places, sigma):
+    """Cross-entropy to a Gaussian of `sigma` cells about each place, and the distance in cells to the mean place."""
+    size = heatmaps.shape[-1]
+    cells = torch.arange(size, device=heatmaps.device, dtype=torch.float32)
+    goal = places * (size - 1)
+    inside = ((places >= 0) & (places <= 1)).all(-1).float()
+    x, y = (torch.exp(-((cells - axis[..., None]) ** 2) / (2 * sigma**2)) for axis in goal.unbind(-1))
+    x, y = (axis / axis.sum(-1, keepdim=True).clamp(min=1e-6) for axis in (x, y))
+    logarithm = heatmaps.float().flatten(2).log_softmax(-1).unflatten(2, (size, size))
+    entropy = -(logarithm * y[..., None] * x[..., None, :]).sum((2, 3))
+    probability = logarithm.exp()
+    mean = torch.stack([probability.sum(2) @ cells, probability.sum(3) @ cells], -1)
+    distance = (mean - goal).norm(dim=-1)
+    return {"entropy": (entropy * inside).sum() / inside.sum(), "distance": (distance * inside).sum() / inside.sum()}
+
+
+def cascade_relation(faces, count=300):
+    """`helpers.faces.CASCADE` and `JITTER` anew: what the landmarks' box is to that of scikit-image's cascade.
+
+    The medians, and the robust standard deviations, over the first `count` photographs of each source on which the
+    cascade finds the face; of several detections the nearest. Pose is in the spread too, so it is a generous one.
+    """
+    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+    rows = []
+    for source in np.unique(faces["source"]):
+        for row in np.random.default_rng(0).permutation(np.flatnonzero(faces["source"] == source))[:count]:
+            image, box = faces["image"][row], box_of(faces["landmarks"][row])
+            options = {"scale_factor": 1.1, "step_ratio": 1, "min_size": (24, 24), "max_size": (max(image.shape),) * 2}
+            found = cascade.detect_multi_scale(img=image, **options)
+            places = np.array([[f["c"], f["r"], f["width"]] for f in found], float).reshape(-1, 3)
+            offsets = (box[:2] + box[2] / 2 - places[:, :2] - (places[:, 2:] - 1) / 2) / places[:, 2:]
+            away = np.linalg.norm(offsets, axis=1) * places[:, 2] / box[2]
+            if len(found) and away.min() < 0.5:
+                nearest = away.argmin()
+                rows.append([*offsets[nearest], np.log(box[2] / MARGIN / places[nearest, 2])])
+    median = np.median(rows, axis=0)
+    spread = 1.4826 * np.median(np.abs(rows - median), axis=0)
+    return {
+        "faces": len(rows),
+        "offset and side": [*median[:2].round(3).tolist(), round(math.exp(median[2]), 3)],
+        "spread": spread.round(3).tolist(),
+    }
+
+
+# --- evaluation -------------------------------------------------------------------------------------------------
+
+
+def predict(folder, images, boxes, decode=landmarks_of, batch=64):
+    """Landmarks (N, 68, 2) in pixels of each image, through the checkpoint's own processor."""
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
+    found = []
+    for start in range(0, len(images), batch):
+        part, frames = boxes[start : start + batch], images[start : start + batch]
+        inputs = processor(frames, boxes=[[box] for box in part], return_tensors="pt")
+        with torch.no_grad():
+            heatmaps = model(**inputs).heatmaps
+        found.append(decode(heatmaps.numpy(), part))
+    return np.concatenate(found)
+
+
+def dark(processor, kernel_size=3):
+    """The decoding in transformers' `post_process_pose_estimation`, on probabilities."""
+
+    def decode(heatmaps, boxes):
+        chance = torch.as_tensor(heatmaps).flatten(2).softmax(-1).reshape(heatmaps.shape)
+        output = type("Output", (), {"heatmaps": chance * 20})  # its logarithm is clipped below at 0.001
+        found = processor.post_process_pose_estimation(output, boxes=[[box] for box in boxes], kernel_size=kernel_size)
+        return np.array([face[0]["keypoints"].numpy() for face in found])
+
+    return decode
+
+
+def peak(heatmaps, boxes):
+    """The cell with the highest value."""
+    sharp = np.where(heatmaps == heatmaps.max((2, 3), keepdims=True), 0, -np.inf)
+    return landmarks_of(sharp, boxes)
+
+
+def boxes_of(landmarks, amount, seed=0):
+    """Jittered face boxes, the same at every call."""
+    return np.array([jittered(box_of(p), np.random.default_rng([seed, i]), amount) for i, p in enumerate(landmarks)])
+
+
+def summary(found, true):
+    """Normalised mean error in percent of the outer-eye distance, as a whole and by group, and what fails."""
+    errors = 100 * np.linalg.norm(found - true, axis=2) / eye_distance(true)[:, None]
+    faces = errors.mean(1)
+    return {
+        "n": len(faces),
+        "nme": round(float(faces.mean()), 3),
+        "median": round(float(np.median(faces)), 3),
+        "failures_over_10": round(float((faces > 10).mean()), 4),
+        "failures_over_8": round(float((faces > 8).mean()), 4),
+        "groups": {name: round(float(errors[:, list(rows)].mean()), 3) for name, rows in GROUPS.items()},
+        "share_below_1_to_12": [round(float((faces <= limit).mean()), 3) for limit in range(1, 13)],
+        "landmarks": errors.mean(0).round(2).tolist(),
+    }
+
+
+def evaluate(folder, faces, stored, shifts):
+    """Everything that the card quotes. `stored` has the labels as they come, `faces` the shifted ones."""
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    results = {}
+    for source in np.unique(faces["source"]):
+        here = faces["source"] == source
+        part, raw = choose(faces, here), choose(stored, here)
+        true, images = part["landmarks"], part["image"]
+        boxes = boxes_of(true, 1.0)
+        found = predict(folder, images, boxes)
+        across = raw["landmarks"] - shifts[source] * [1, 0] * eye_distance(raw["landmarks"])[:, None, None]
+        results[source] = summary(found, true) | {
+            "nme on stored labels": summary(found, raw["landmarks"])["nme"],
+            "nme on labels shifted sideways only": summary(found, across)["nme"],
+            "nme by jitter": {k: summary(predict(folder, images, boxes_of(true, k)), true)["nme"] for k in (0, 0.5, 2)},
+            "nme by decoding": {
+                name: summary(predict(folder, images, boxes, decode), true)["nme"]
+                for name, decode in (("peak", peak), ("DARK", dark(processor)))
+            },
+        }
+    return results
+
+
+# --- the run ----------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """One training run, and its state on disk."""
+
+    def __init__(self, options):
+        self.options = options
+        self.accelerator = Accelerator(cpu=options.cpu)
+        self.work = Path(options.work)
+        self.work.mkdir(parents=True, exist_ok=True)
+        torch.manual_seed(options.seed)
+        self.model = build(options)
+        self.state = {"step": 0, "minutes": 0.0}
+
+    def labels(self):
+        """The training faces, and those to measure on, with their labels' shifts taken out."""
+        self.stored = load_faces(self.options.data, "train")
+        if self.options.tune:  # every tenth person: to choose on, so that validation stays unseen
+            people = np.unique(self.stored["identity"], return_inverse=True)[1]
+            self.stored, self.judged = (choose(self.stored, people % 10 != 0), choose(self.stored, people % 10 == 0))
+        else:
+            self.judged = load_faces(self.options.data, "validation")
+        parts = {source: choose(self.stored, self.stored["source"] == source) for source in set(self.stored["source"])}
+        reference = parts.get("helen")
+        reference = reference and (reference["image"], reference["landmarks"])
+        self.shifts = {
+            source: label_shift(part["image"], part["landmarks"], None if source == "helen" else reference)
+            for source, part in parts.items()
+        }
+        self.faces = mend(self.stored, self.shifts)
+
+    def train(self):
+        """Train for `--minutes`, cosine schedule by the clock, state saved every two minutes."""
+        options, accelerator = self.options, self.accelerator
+        file = self.work / "state.pt"
+        matrices = [p for p in self.model.backbone.encoder.parameters() if p.ndim == 2]
+        known = {id(p) for p in matrices}
+        optimizers = [
+            Muon(matrices, options.lr),
+            torch.optim.AdamW([p for p in self.model.parameters() if id(p) not in known], options.lr / 20),
+        ]
+        peaks = [options.lr, options.lr / 20]
+        if file.exists():
+            self.state = torch.load(file, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(self.state["model"])
+        if self.state["minutes"] >= options.minutes:
+            return
+        seed = options.seed + 1000 * accelerator.process_index
+        views = Faces(self.faces, options.size, options.helen, seed, self.state["step"] * options.batch)
+        loader = DataLoader(views, batch_size=options.batch, num_workers=options.workers)
+        model, *optimizers = accelerator.prepare(self.model, *optimizers)
+        for optimizer, kept in zip(optimizers, self.state.get("optimizers", []), strict=False):
+            optimizer.load_state_dict(kept)
+        step, spent, means = self.state["step"], self.state["minutes"], []
+        clock = saved = time.monotonic()
+        bar = tqdm(
+            total=options.minutes,
+            initial=spent,
+            bar_format="{percentage:3.0f} % of {total:.1f} min |{bar}| {postfix}",
+            mininterval=20,
+            disable=not accelerator.is_main_process,
+        )
+        model.train()
+        for batch in loader:
+            batch = {key: value.to(accelerator.device) for key, value in batch.items()}
+            done = min(spent / options.minutes, 1)
+            pace = min(1, (step + 1) / 150) * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+            for optimizer, top in zip(optimizers, peaks, strict=True):
+                for group in optimizer.param_groups:
+                    group["lr"] = top * pace
+                optimizer.zero_grad()
+            loss = losses(model(batch["view"]).heatmaps, batch["places"], options.sigma)
+            accelerator.backward(sum(loss.values()))
+            for optimizer in optimizers:
+                optimizer.step()
+            step += 1
+            means.append([float(value.detach()) for value in loss.values()])
+            if step % 50 == 0:
+                bar.set_postfix(
+                    step=step, **dict(zip(loss, np.round(np.mean(means, 0), 3), strict=True)), refresh=False
+                )
+                means = []
+            elapsed, clock = (time.monotonic() - clock) / 60, time.monotonic()
+            spent += accelerator.reduce(torch.tensor(elapsed, device=accelerator.device), "mean").item()
+            bar.update(min(elapsed, options.minutes - bar.n))
+            over = spent >= options.minutes
+            if over or time.monotonic() - saved > 120:
+                saved = time.monotonic()
+                self.state = {
+                    "step": step,
+                    "minutes": spent,
+                    "model": self.model.state_dict(),
+                    "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                }
+                if accelerator.is_main_process:
+                    torch.save(self.state, file.with_suffix(".new"))
+                    file.with_suffix(".new").replace(file)
+            if over:
+                break
+        bar.close()
+
+    def __call__(self):
+        self.labels()
+        self.train()
+        if self.accelerator.is_main_process:
+            self.save()
+
+    def save(self):
+        """Write the transformers checkpoint, the shape model and the figures; the model card is written by hand."""
+        out, size = Path(self.options.out), self.options.size
+        self.model.cpu().half().save_pretrained(out)
+        stored = json.loads((out / "config.json").read_text()) | {"dtype": "float32"}  # half on disk, single in memory
+        stored["backbone_config"]["dtype"] = "float32"
+        (out / "config.json").write_text(json.dumps(stored, indent=2) + "\n")
+        processor = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": size, "width": size}}
+        processor |= {"image_mean": MEAN, "image_std": STD}
+        (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
+        judged = mend(self.judged, self.shifts)
+        results = {
+            "options": {k: v for k, v in vars(self.options).items() if k not in ("data", "work", "out", "cpu")},
+            "minutes": round(self.state["minutes"], 1),
+            "steps": self.state["step"],
+            "processes": self.accelerator.num_processes,
+            "label shift in outer-eye distances": {k: v.round(4).tolist() for k, v in self.shifts.items()},
+            "judged on": "tuning part of train" if self.options.tune else "validation",
+        }
+        results |= evaluate(out, judged, self.judged, self.shifts)
+        if not self.options.tune:
+            mean, modes = shape_model(self.faces["landmarks"])
+            save_file({"mean": mean.astype(np.float32), "modes": modes.astype(np.float32)}, out / "shape.safetensors")
+            results["cascade"] = cascade_relation(self.faces)
+            results["shape"] = shape_report(mean, modes, judged["landmarks"])
+        (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+        for source in np.unique(judged["source"]):
+            print(source, {k: v for k, v in results[source].items() if k not in ("landmarks", "share_below_1_to_12")})
+
+
+def parse(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder with faces.parquet")
+    parser.add_argument("--minutes", type=float, default=150, help="minutes of training")
+    parser.add_argument("--work", default="build/faces", help="state, to go on from")
+    parser.add_argument("--out", default="build/faces/checkpoint", help="the finished checkpoint")
+    parser.add_argument("--size", type=int, default=128, help="px, side of the crop")
+    parser.add_argument("--patch", type=int, default=16)
+    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--heads", type=int, default=6)
+    parser.add_argument("--mlp", type=int, default=4)
+    parser.add_argument("--upscale", type=int, default=2, help="heatmap cells per patch")
+    parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
+    parser.add_argument("--helen", type=float, default=0.5, help="share of HELEN among the views")
+    parser.add_argument("--batch", type=int, default=16, help="views a step and process")
+    parser.add_argument("--lr", type=float, default=0.02, help="of Muon; AdamW takes a twentieth")
+    parser.add_argument("--tune", action="store_true", help="hold out a tenth of the training people and measure on it")
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    return parser.parse_args(arguments)
+
+
+def main(arguments=None):
+    Run(parse(arguments))()
+
+
+if __name__ == "__main__":
+    main()
