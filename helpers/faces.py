@@ -3,6 +3,9 @@
 Left and right are the person's own; the person's right eye is on the left of the image.
 """
 
+import json
+from pathlib import Path
+
 import numpy as np
 
 GROUPS = {
@@ -72,3 +75,10 @@ def landmarks_of(heatmaps, boxes):
     corner, size = np.split(np.asarray(boxes, dtype=float)[:, None], 2, axis=2)
     side = CROP * size.max(-1, keepdims=True)
     return corner + size / 2 + side * (np.stack([x, y], -1) - 0.5)
+
+
+def hand_labels(portrait):
+    """The landmarks (68, 2) of `media.photo(portrait)`, placed by eye, and how many pixels each may be off (68,)."""
+    entry = json.loads((Path(__file__).parent / "portraits.json").read_text(encoding="utf-8"))[portrait]
+    uncertainty = np.concatenate([np.full(len(rows), entry["uncertainty_px"][name]) for name, rows in GROUPS.items()])
+    return np.array(entry["landmarks"]), uncertainty

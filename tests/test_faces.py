@@ -1,6 +1,5 @@
 """`helpers.faces` and the bundled `face-landmarks`: tables, boxes, decoding, and the two portraits labelled by hand."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +12,7 @@ from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
 from helpers import checkpoints, faces, media
 
-ROOT = Path(__file__).parents[1]
-PORTRAITS = json.loads((ROOT / "helpers" / "portraits.json").read_text(encoding="utf-8"))
+PORTRAITS = ("astronaut", "grace_hopper")
 FOLDER = Path(checkpoints.find("face-landmarks"))
 # iBUG 300-W's own table of mirror partners, 0-based
 JAW_AND_BROWS = [*range(16, -1, -1), *range(26, 16, -1)]
@@ -77,15 +75,17 @@ def test_the_crop_of_the_processor_is_the_one_that_the_decoding_assumes():
         np.testing.assert_allclose(seen, there, atol=2)
 
 
-@pytest.mark.parametrize("name", ["astronaut", "grace_hopper"])
-def test_a_detection_gives_nearly_the_box_of_the_landmarks(name):
+def detection(name):
+    """The face box of a portrait by scikit-image's cascade, which finds exactly one face there."""
     cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    found = cascade.detect_multi_scale(
-        img=np.asarray(media.photo(name)), scale_factor=1.2, step_ratio=1, min_size=(60, 60), max_size=(300, 300)
-    )
-    assert len(found) == 1
-    box = faces.box_of_detection(found[0]["c"], found[0]["r"], found[0]["width"], found[0]["height"])
-    true = faces.box_of(PORTRAITS[name]["landmarks"])
+    options = {"scale_factor": 1.2, "step_ratio": 1, "min_size": (60, 60), "max_size": (300, 300)}
+    (face,) = cascade.detect_multi_scale(img=np.asarray(media.photo(name)), **options)
+    return faces.box_of_detection(face["c"], face["r"], face["width"], face["height"])
+
+
+@pytest.mark.parametrize("name", PORTRAITS)
+def test_a_detection_gives_nearly_the_box_of_the_landmarks(name):
+    box, true = detection(name), faces.box_of(faces.hand_labels(name)[0])
     assert np.abs(box[:2] + box[2:] / 2 - true[:2] - true[2:] / 2).max() < 0.1 * true[2]
     assert abs(np.log(box[2] / true[2])) < 0.15
 
@@ -93,36 +93,26 @@ def test_a_detection_gives_nearly_the_box_of_the_landmarks(name):
 # The portraits
 
 
-@pytest.mark.parametrize("name", ["astronaut", "grace_hopper"])
+@pytest.mark.parametrize("name", PORTRAITS)
 def test_hand_labels_lie_as_a_face_does(name):
-    points = np.array(PORTRAITS[name]["landmarks"])
-    assert points.shape == (68, 2)
-    assert set(PORTRAITS[name]["uncertainty_px"]) == set(faces.GROUPS)
-    mirrored = points[faces.MIRROR] * [-1, 1]  # both are nearly frontal, so a similarity lays one over the other
-    a, b = mirrored - mirrored.mean(0), points - points.mean(0)
-    turn, scale = np.linalg.svd(a.T @ b)[0::2], np.linalg.svd(a.T @ b)[1].sum() / (a**2).sum()
-    rest = np.linalg.norm(scale * a @ turn[0] @ turn[1] - b, axis=1)
+    points, uncertainty = faces.hand_labels(name)
+    assert points.shape == (68, 2) and uncertainty.shape == (68,) and (uncertainty > 0).all()
+    mirrored = points[faces.MIRROR] * [-1, 1]  # both are nearly frontal: a similarity lays one over the other
+    a, b = ((p - p.mean(0)) @ [1, 1j] for p in (mirrored, points))
+    rest = np.abs(a * (np.vdot(a, b) / np.vdot(a, a)) - b)
     assert rest.max() < 0.12 * np.linalg.norm(points[36] - points[45])
-
-
-def portrait_errors(name):
-    """Distance of each landmark from its hand label, over the distance of the outer eye corners; box by the cascade."""
-    photo, true = media.photo(name), np.array(PORTRAITS[name]["landmarks"])
-    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    options = {"scale_factor": 1.2, "step_ratio": 1, "min_size": (60, 60), "max_size": (300, 300)}
-    (face,) = cascade.detect_multi_scale(img=np.asarray(photo), **options)
-    box = faces.box_of_detection(face["c"], face["r"], face["width"], face["height"])
-    processor = AutoImageProcessor.from_pretrained(FOLDER, backend="pil")
-    model = VitPoseForPoseEstimation.from_pretrained(FOLDER).eval()
-    with torch.no_grad():
-        heatmaps = model(**processor([photo], boxes=[[box]], return_tensors="pt")).heatmaps
-    found = faces.landmarks_of(heatmaps, [box])[0]
-    return np.linalg.norm(found - true, axis=1) / np.linalg.norm(true[36] - true[45])
 
 
 @pytest.mark.parametrize(("name", "limit"), [("astronaut", 0.08), ("grace_hopper", 0.10)])
 def test_the_checkpoint_fits_a_portrait_that_it_was_never_trained_on(name, limit):
-    errors = portrait_errors(name)
+    true, _ = faces.hand_labels(name)
+    processor = AutoImageProcessor.from_pretrained(FOLDER, backend="pil")
+    model = VitPoseForPoseEstimation.from_pretrained(FOLDER).eval()
+    box = detection(name)
+    with torch.no_grad():
+        heatmaps = model(**processor([media.photo(name)], boxes=[[box]], return_tensors="pt")).heatmaps
+    (found,) = faces.landmarks_of(heatmaps, [box])
+    errors = np.linalg.norm(found - true, axis=1) / np.linalg.norm(true[36] - true[45])
     assert errors.mean() < limit
     assert errors[list(faces.GROUPS["eyes"])].mean() < limit
 

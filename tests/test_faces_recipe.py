@@ -13,8 +13,10 @@ from PIL import Image
 from safetensors.numpy import load_file
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
+from benchmarks import faces as benchmark
+from helpers import checkpoints
 from helpers.faces import MIRROR, box_of, landmarks_of
-from training import face_shape
+from training import face_labels, face_shape
 from training import faces as recipe
 
 # A drawn face in outer-eye distances, its origin between the eyes.
@@ -58,18 +60,18 @@ def drawn(rng, size=160, unit=50):
 
 def test_mirroring_twice_changes_nothing():
     points = np.random.default_rng(0).uniform(0, 99, (3, 68, 2))
-    np.testing.assert_allclose(recipe.mirrored(recipe.mirrored(points, 100), 100), points)
-    np.testing.assert_allclose(recipe.mirrored(points, 100)[:, 0], points[:, 16] * [-1, 1] + [99, 0])
+    np.testing.assert_allclose(face_labels.mirrored(face_labels.mirrored(points, 100), 100), points)
+    np.testing.assert_allclose(face_labels.mirrored(points, 100)[:, 0], points[:, 16] * [-1, 1] + [99, 0])
 
 
 def test_the_drawn_face_is_mirror_symmetric():
-    np.testing.assert_allclose(recipe.mirrored(FLAT, 1), FLAT, atol=1e-9)
+    np.testing.assert_allclose(face_labels.mirrored(FLAT, 1), FLAT, atol=1e-9)
 
 
 def test_align_undoes_a_similarity():
     rng = np.random.default_rng(0)
     points, turn = rng.normal(size=(68, 2)), 3 * np.array([[0.8, -0.6], [0.6, 0.8]])
-    np.testing.assert_allclose(recipe.align(points, points @ turn.T + [5, 7])[:, :2], turn, atol=1e-9)
+    np.testing.assert_allclose(face_labels.align(points, points @ turn.T + [5, 7])[:, :2], turn, atol=1e-9)
 
 
 @pytest.mark.parametrize("shift", [(0.0, 0.0), (0.04, 0.03), (-0.03, 0.02)])
@@ -77,15 +79,15 @@ def test_label_shift_finds_a_known_shift(shift):
     rng = np.random.default_rng(1)
     images, points = zip(*(drawn(rng) for _ in range(40)), strict=True)
     points = np.array(points)
-    units = recipe.eye_distance(points)[:, None, None]
+    units = face_labels.eye_distance(points)[:, None, None]
     reference = (images[:20], points[:20])
-    found = recipe.label_shift(images[20:], points[20:] + np.array(shift) * units[20:], reference)
+    found = face_labels.label_shift(images[20:], points[20:] + np.array(shift) * units[20:], reference)
     np.testing.assert_allclose(found, shift, atol=0.005)
     # without a reference, up and down stay unknown
-    assert recipe.label_shift(images, points + np.array(shift) * units)[1] == 0
+    assert face_labels.label_shift(images, points + np.array(shift) * units)[1] == 0
 
     stored = {"source": np.array(["drawn"] * 40), "landmarks": points + np.array(shift) * units}
-    np.testing.assert_allclose(recipe.mend(stored, {"drawn": np.array(shift)})["landmarks"], points, atol=1e-9)
+    np.testing.assert_allclose(face_labels.mend(stored, {"drawn": np.array(shift)})["landmarks"], points, atol=1e-9)
 
 
 # Views
@@ -111,13 +113,13 @@ def test_landmarks_go_with_their_pixels_into_a_view():
 
 def test_without_jitter_the_box_stays_and_with_it_scatters_as_told():
     box = box_of(FLAT * 50)
-    np.testing.assert_allclose(recipe.jittered(box, np.random.default_rng(0), 0), box)
-    boxes = recipe.boxes_of(np.repeat(FLAT[None] * 50, 2000, 0), 1.0)
-    width = box[2] / (recipe.MARGIN * recipe.CASCADE[2])
+    np.testing.assert_allclose(benchmark.jittered(box, np.random.default_rng(0), 0), box)
+    boxes = benchmark.boxes_of(np.repeat(FLAT[None] * 50, 2000, 0), 1.0)
+    width = box[2] / (benchmark.MARGIN * benchmark.CASCADE[2])
     centres = (boxes[:, :2] + boxes[:, 2:] / 2 - box[:2] - box[2:] / 2) / width
-    np.testing.assert_allclose(centres.std(0), recipe.JITTER[:2], rtol=0.1)
-    assert np.log(boxes[:, 2]).std() == pytest.approx(recipe.JITTER[2], rel=0.1)
-    np.testing.assert_array_equal(boxes, recipe.boxes_of(np.repeat(FLAT[None] * 50, 2000, 0), 1.0))
+    np.testing.assert_allclose(centres.std(0), benchmark.JITTER[:2], rtol=0.1)
+    assert np.log(boxes[:, 2]).std() == pytest.approx(benchmark.JITTER[2], rel=0.1)
+    np.testing.assert_array_equal(boxes, benchmark.boxes_of(np.repeat(FLAT[None] * 50, 2000, 0), 1.0))
 
 
 # Losses and optimiser
@@ -235,6 +237,18 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
     assert load_file(out / "shape.safetensors")["mean"].shape == (68, 3)
 
 
+def test_yaw_is_positive_where_the_nose_points_to_the_right():
+    depth = 0.8 * FLAT[:, 0] ** 2
+    depth[30] -= 0.4
+    shape = np.column_stack([FLAT, depth])
+    shape -= shape.mean(0)
+    angle = np.deg2rad(20)
+    turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
+    views = np.stack([shape, shape @ turn.T])[..., :2] * 40
+    assert views[1, 30, 0] > views[0, 30, 0]  # the nose tip has moved to the right
+    np.testing.assert_allclose(face_shape.yaws_deg(shape, np.zeros((0, 68, 3)), views), [0, 20], atol=1e-6)
+
+
 def test_tuning_measures_on_training_people_that_are_held_out(data, tmp_path):
     options = ["--data", data, "--work", tmp_path / "w", "--minutes", "0", "--cpu", "--tune"]
     parser_run = recipe.Run(recipe.parse([str(option) for option in options]))
@@ -248,14 +262,8 @@ def test_decodings_agree_on_a_clear_heatmap():
     cells = np.arange(16)
     x, y = (np.exp(-((cells - centre) ** 2) / 2) for centre in (7.3, 9.6))
     heatmaps = np.log(y[:, None] * x + 1e-9)[None, None].repeat(3, 1)
-    processor = AutoImageProcessor.from_pretrained(recipe_processor(), backend="pil")
+    processor = AutoImageProcessor.from_pretrained(checkpoints.find("face-landmarks"), backend="pil")
     boxes = [np.array([10.0, 20.0, 40.0, 40.0])]
     mean = landmarks_of(heatmaps, boxes)
-    np.testing.assert_allclose(recipe.dark(processor)(heatmaps, boxes), mean, atol=0.3)
-    np.testing.assert_allclose(recipe.peak(heatmaps, boxes), mean, atol=50 / 15)
-
-
-def recipe_processor():
-    from helpers import checkpoints
-
-    return checkpoints.find("face-landmarks")
+    np.testing.assert_allclose(benchmark.dark(processor)(heatmaps, boxes), mean, atol=0.3)
+    np.testing.assert_allclose(benchmark.peak(heatmaps, boxes), mean, atol=50 / 15)

@@ -6,15 +6,7 @@ Outer-eye distances, origin in the centroid, OpenCV's camera frame: x right, y d
 import numpy as np
 
 from helpers.faces import LEFT_EYE_CORNER, MIRROR, RIGHT_EYE_CORNER
-
-
-def mirrored(landmarks, width=1):
-    """The labels of the mirror image of a photograph of this width."""
-    return (landmarks * [-1, 1] + [width - 1, 0])[..., MIRROR, :]
-
-
-def eye_distance(landmarks):
-    return np.linalg.norm(landmarks[..., RIGHT_EYE_CORNER, :] - landmarks[..., LEFT_EYE_CORNER, :], axis=-1)
+from training.face_labels import eye_distance, mirrored
 
 
 def cameras_of(shapes, views):
@@ -79,20 +71,25 @@ def fit_shape(mean, modes, points, noise=0.02, rounds=10):
     return camera, weights, (mean + np.tensordot(weights, modes, 1)) @ camera.T
 
 
+def yaws_deg(mean, modes, landmarks):
+    """The heads' yaw angles (N,), positive where the nose points to the right of the image."""
+    cameras = np.array([fit_shape(mean, modes, points - points.mean(0))[0] for points in landmarks])
+    x, y = np.moveaxis(cameras / np.linalg.norm(cameras, axis=2, keepdims=True), 1, 0)
+    return np.degrees(np.arcsin(np.clip(np.cross(x, y)[:, 0], -1, 1)))
+
+
 def shape_report(mean, modes, landmarks):
     """What the model explains of labels that it did not learn from, in their outer-eye distances."""
-    errors, yaws = {"mean shape": [], "with modes": []}, []
+    errors = {"mean shape": [], "with modes": []}
     for points in landmarks:
         points = points - points.mean(0)
         for name, basis in (("mean shape", modes[:0]), ("with modes", modes)):
-            camera, _, seen = fit_shape(mean, basis, points)
+            _, _, seen = fit_shape(mean, basis, points)
             errors[name].append(np.linalg.norm(seen - points, axis=1).mean() / eye_distance(points))
-        x, y = camera / np.linalg.norm(camera, axis=1, keepdims=True)
-        yaws.append(np.degrees(np.arcsin(np.clip(np.cross(x, y)[0], -1, 1))))
     eyes, tip, ends = mean[[RIGHT_EYE_CORNER, LEFT_EYE_CORNER], 2].mean(), mean[30, 2], mean[[0, 16], 2].mean()
     return {
         "residual": {name: round(float(np.mean(values)), 4) for name, values in errors.items()},
-        "yaw_deg percentiles 1, 50, 99": np.percentile(yaws, [1, 50, 99]).round(1).tolist(),
+        "yaw_deg percentiles 1, 50, 99": np.percentile(yaws_deg(mean, modes, landmarks), [1, 50, 99]).round(1).tolist(),
         "nose tip before the outer eye corners": round(float(eyes - tip), 3),
         "jaw's ends behind the outer eye corners": round(float(ends - eyes), 3),
         "standard deviation of each mode": np.sqrt((modes**2).sum((1, 2)) / 68).round(4).tolist(),

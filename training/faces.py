@@ -4,12 +4,8 @@
 
 The network is `VitPoseForPoseEstimation` from random weights: a small vision transformer with 68 heatmaps.
 
-1. Labels. In `youtube-faces` they sit beside the features, all to the same side, so a mirrored photograph contradicts
-   its original. `label_shift` finds by how much, without a model: it averages all training photographs, aligned by
-   their labels, into one mean face. Over thousands of faces light and pose average out, so what is left should be
-   mirror-symmetric about the axis of the labels; where it is not, half of the displacement between the mean face and
-   its mirror image is the shift. Up and down have no such symmetry: there the mean face is laid over that of `helen`,
-   whose labels were made on large photographs. Everything below is on shifted labels.
+1. Labels. Those of `youtube-faces` sit beside the features, all to the same side, so a mirrored photograph contradicts
+   its original. `training.face_labels` finds by how much, from the mirror symmetry of the mean face, and takes it out.
 2. Network. Cross-entropy of each heatmap's softmax to a Gaussian about the landmark, and the distance from the
    landmark to the mean place on the map (which is how `helpers.faces.landmarks_of` reads it). Muon (Jordan 2024) for
    the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do.
@@ -26,7 +22,6 @@ Killed runs go on where they stopped when the same command is given again; the s
 """
 
 import argparse
-import io
 import json
 import math
 import time
@@ -34,129 +29,22 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pyarrow.parquet
-import skimage.data
 import torch
 from accelerate import Accelerator
-from PIL import Image
 from safetensors.numpy import save_file
-from skimage.feature import Cascade
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
-from transformers import AutoImageProcessor, VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
+from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
-from helpers.faces import (
-    CASCADE,
-    CROP,
-    GROUPS,
-    MARGIN,
-    NAMES,
-    box_of,
-    landmarks_of,
-)
-from training.face_shape import eye_distance, mirrored, shape_model, shape_report
+from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
+from helpers.faces import CROP, NAMES, box_of
+from training.face_labels import choose, load_faces, mend, mirrored, shifts_of
+from training.face_shape import shape_model, shape_report
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
-JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
-
-
-# --- data and labels --------------------------------------------------------------------------------------------
-
-
-def load_faces(data, split):
-    """Photographs (uint8 RGB) and labels of one split, as columns."""
-    rows = pyarrow.parquet.read_table(Path(data) / "faces.parquet", filters=[("split", "=", split)])
-    images = rows["image"].combine_chunks().field("bytes").to_pylist()
-    return {
-        "image": [np.asarray(Image.open(io.BytesIO(image)).convert("RGB")) for image in images],
-        "landmarks": np.array(rows["landmarks"].to_pylist(), float),
-        "source": np.array(rows["source"].to_pylist()),
-        "identity": np.array(rows["identity"].to_pylist()),
-    }
-
-
-def choose(faces, keep):
-    """The rows of `faces` where `keep` is true."""
-    rows = np.flatnonzero(keep)
-    return {key: [v[i] for i in rows] if isinstance(v, list) else v[rows] for key, v in faces.items()}
-
-
-def align(points, target):
-    """The 2x3 similarity that lays points (N, 2) over target (N, 2), least squares."""
-    source, goal = points - points.mean(0), target - target.mean(0)
-    cosine, sine = (source * goal).sum(), (source[:, 0] * goal[:, 1] - source[:, 1] * goal[:, 0]).sum()
-    turn = np.array([[cosine, -sine], [sine, cosine]]) / (source**2).sum()
-    return np.column_stack([turn, target.mean(0) - turn @ points.mean(0)])
-
-
-SHEET, UNIT = 256, 100.0  # pixels: side of the sheet of a mean face, outer-eye distance on it
-
-
-def template(landmarks, rounds=5):
-    """The mean shape of all labels and their mirror images on the sheet: mirror-symmetric about its middle."""
-    shape = landmarks[0]
-    for _ in range(rounds):
-        aligned = []
-        for points in landmarks:
-            a = align(points, shape)
-            aligned.append(points @ a[:, :2].T + a[:, 2])
-        shape = np.mean(aligned, axis=0)
-        shape = shape - shape.mean(0)
-        shape = (shape + mirrored(shape)) / 2
-        shape *= UNIT / eye_distance(shape)
-    return shape + (SHEET - 1) / 2
-
-
-def mean_face(images, landmarks, shape):
-    """The mean of gray photographs, each laid with its labels over `shape` and brought to the same contrast."""
-    inner = shape[17:]
-    x, y = np.round(inner.min(0)).astype(int), np.round(inner.max(0)).astype(int)
-    total = np.zeros((SHEET, SHEET))
-    for image, points in zip(images, landmarks, strict=True):
-        gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-        laid = cv2.warpAffine(gray, align(points, shape), (SHEET, SHEET), borderMode=cv2.BORDER_REPLICATE)
-        part = laid[x[1] : y[1], x[0] : y[0]]
-        total += (laid - part.mean()) / (part.std() + 5)
-    return (total / len(images)).astype(np.float32)
-
-
-def displacement(first, second, shape, reach=16):
-    """By how much (x, y) in px the inner face lies further right and down on the sheet `second` than on `first`."""
-    (left, top), (right, bottom) = shape[17:].min(0).astype(int) - 12, shape[17:].max(0).astype(int) + 12
-    patch = first[top:bottom, left:right]
-    around = second[top - reach : bottom + reach, left - reach : right + reach]
-    match = cv2.matchTemplate(around, patch, cv2.TM_CCOEFF_NORMED)
-    y, x = np.clip(np.unravel_index(match.argmax(), match.shape), 1, 2 * reach - 1)
-    vertex = [(a - c) / (2 * (a - 2 * b + c)) for a, b, c in (match[y, x - 1 : x + 2], match[y - 1 : y + 2, x])]
-    return np.array([x, y]) + vertex - reach
-
-
-def label_shift(images, landmarks, reference=None):
-    """How far right of and below the features the labels sit, (x, y) in outer-eye distances.
-
-    y is relative to the mean face of the photographs and labels `reference`, and 0 without.
-    """
-    shape = template(landmarks)
-    face = mean_face(images, landmarks, shape)
-    right = displacement(face, face[:, ::-1], shape)[0] / 2
-    down = -displacement(mean_face(*reference, shape), face, shape)[1] if reference else 0.0
-    return np.array([right, down]) / UNIT
-
-
-def mend(faces, shifts):
-    """Takes each source's shift out of its labels."""
-    shift = np.array([shifts[source] for source in faces["source"]]).reshape(-1, 1, 2)
-    return faces | {"landmarks": faces["landmarks"] - shift * eye_distance(faces["landmarks"])[:, None, None]}
 
 
 # --- views ------------------------------------------------------------------------------------------------------
-
-
-def jittered(box, rng, amount=1.0):
-    """A face box as a detector might have given it."""
-    right, down, larger = rng.normal(0, JITTER) * amount
-    width, side = box[2] / (MARGIN * CASCADE[2]), box[2] * math.exp(larger)
-    return np.array([*(box[:2] + box[2] / 2 + width * np.array([right, down]) - side / 2), side, side])
 
 
 def photometric(image, rng):
@@ -295,113 +183,6 @@ def losses(heatmaps, places, sigma):
     return {"entropy": (entropy * inside).sum() / inside.sum(), "distance": (distance * inside).sum() / inside.sum()}
 
 
-def cascade_relation(faces, count=300):
-    """`helpers.faces.CASCADE` and `JITTER` anew: what the landmarks' box is to that of scikit-image's cascade.
-
-    The medians, and the robust standard deviations, over the first `count` photographs of each source on which the
-    cascade finds the face; of several detections the nearest. Pose is in the spread too, so it is a generous one.
-    """
-    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    rows = []
-    for source in np.unique(faces["source"]):
-        for row in np.random.default_rng(0).permutation(np.flatnonzero(faces["source"] == source))[:count]:
-            image, box = faces["image"][row], box_of(faces["landmarks"][row])
-            options = {"scale_factor": 1.1, "step_ratio": 1, "min_size": (24, 24), "max_size": (max(image.shape),) * 2}
-            found = cascade.detect_multi_scale(img=image, **options)
-            places = np.array([[f["c"], f["r"], f["width"]] for f in found], float).reshape(-1, 3)
-            offsets = (box[:2] + box[2] / 2 - places[:, :2] - (places[:, 2:] - 1) / 2) / places[:, 2:]
-            away = np.linalg.norm(offsets, axis=1) * places[:, 2] / box[2]
-            if len(found) and away.min() < 0.5:
-                nearest = away.argmin()
-                rows.append([*offsets[nearest], np.log(box[2] / MARGIN / places[nearest, 2])])
-    median = np.median(rows, axis=0)
-    spread = 1.4826 * np.median(np.abs(rows - median), axis=0)
-    return {
-        "faces": len(rows),
-        "offset and side": [*median[:2].round(3).tolist(), round(math.exp(median[2]), 3)],
-        "spread": spread.round(3).tolist(),
-    }
-
-
-# --- evaluation -------------------------------------------------------------------------------------------------
-
-
-def predict(folder, images, boxes, decode=landmarks_of, batch=64):
-    """Landmarks (N, 68, 2) in pixels of each image, through the checkpoint's own processor."""
-    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
-    found = []
-    for start in range(0, len(images), batch):
-        part, frames = boxes[start : start + batch], images[start : start + batch]
-        inputs = processor(frames, boxes=[[box] for box in part], return_tensors="pt")
-        with torch.no_grad():
-            heatmaps = model(**inputs).heatmaps
-        found.append(decode(heatmaps.numpy(), part))
-    return np.concatenate(found)
-
-
-def dark(processor, kernel_size=3):
-    """The decoding in transformers' `post_process_pose_estimation`, on probabilities."""
-
-    def decode(heatmaps, boxes):
-        chance = torch.as_tensor(heatmaps).flatten(2).softmax(-1).reshape(heatmaps.shape)
-        output = type("Output", (), {"heatmaps": chance * 20})  # its logarithm is clipped below at 0.001
-        found = processor.post_process_pose_estimation(output, boxes=[[box] for box in boxes], kernel_size=kernel_size)
-        return np.array([face[0]["keypoints"].numpy() for face in found])
-
-    return decode
-
-
-def peak(heatmaps, boxes):
-    """The cell with the highest value."""
-    sharp = np.where(heatmaps == heatmaps.max((2, 3), keepdims=True), 0, -np.inf)
-    return landmarks_of(sharp, boxes)
-
-
-def boxes_of(landmarks, amount, seed=0):
-    """Jittered face boxes, the same at every call."""
-    return np.array([jittered(box_of(p), np.random.default_rng([seed, i]), amount) for i, p in enumerate(landmarks)])
-
-
-def summary(found, true):
-    """Normalised mean error in percent of the outer-eye distance, as a whole and by group, and what fails."""
-    errors = 100 * np.linalg.norm(found - true, axis=2) / eye_distance(true)[:, None]
-    faces = errors.mean(1)
-    return {
-        "n": len(faces),
-        "nme": round(float(faces.mean()), 3),
-        "median": round(float(np.median(faces)), 3),
-        "failures_over_10": round(float((faces > 10).mean()), 4),
-        "failures_over_8": round(float((faces > 8).mean()), 4),
-        "groups": {name: round(float(errors[:, list(rows)].mean()), 3) for name, rows in GROUPS.items()},
-        "share_below_1_to_12": [round(float((faces <= limit).mean()), 3) for limit in range(1, 13)],
-        "landmarks": errors.mean(0).round(2).tolist(),
-    }
-
-
-def evaluate(folder, faces, stored, shifts):
-    """Everything that the card quotes. `stored` has the labels as they come, `faces` the shifted ones."""
-    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
-    results = {}
-    for source in np.unique(faces["source"]):
-        here = faces["source"] == source
-        part, raw = choose(faces, here), choose(stored, here)
-        true, images = part["landmarks"], part["image"]
-        boxes = boxes_of(true, 1.0)
-        found = predict(folder, images, boxes)
-        across = raw["landmarks"] - shifts[source] * [1, 0] * eye_distance(raw["landmarks"])[:, None, None]
-        results[source] = summary(found, true) | {
-            "nme on stored labels": summary(found, raw["landmarks"])["nme"],
-            "nme on labels shifted sideways only": summary(found, across)["nme"],
-            "nme by jitter": {k: summary(predict(folder, images, boxes_of(true, k)), true)["nme"] for k in (0, 0.5, 2)},
-            "nme by decoding": {
-                name: summary(predict(folder, images, boxes, decode), true)["nme"]
-                for name, decode in (("peak", peak), ("DARK", dark(processor)))
-            },
-        }
-    return results
-
-
 # --- the run ----------------------------------------------------------------------------------------------------
 
 
@@ -425,13 +206,7 @@ class Run:
             self.stored, self.judged = (choose(self.stored, people % 10 != 0), choose(self.stored, people % 10 == 0))
         else:
             self.judged = load_faces(self.options.data, "validation")
-        parts = {source: choose(self.stored, self.stored["source"] == source) for source in set(self.stored["source"])}
-        reference = parts.get("helen")
-        reference = reference and (reference["image"], reference["landmarks"])
-        self.shifts = {
-            source: label_shift(part["image"], part["landmarks"], None if source == "helen" else reference)
-            for source, part in parts.items()
-        }
+        self.shifts = shifts_of(self.stored)
         self.faces = mend(self.stored, self.shifts)
 
     def train(self):
@@ -520,7 +295,8 @@ class Run:
         processor = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": size, "width": size}}
         processor |= {"image_mean": MEAN, "image_std": STD}
         (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
-        judged = mend(self.judged, self.shifts)
+        mean, modes = shape_model(self.faces["landmarks"])
+        save_file({"mean": mean.astype(np.float32), "modes": modes.astype(np.float32)}, out / "shape.safetensors")
         results = {
             "options": {k: v for k, v in vars(self.options).items() if k not in ("data", "work", "out", "cpu")},
             "minutes": round(self.state["minutes"], 1),
@@ -529,15 +305,14 @@ class Run:
             "label shift in outer-eye distances": {k: v.round(4).tolist() for k, v in self.shifts.items()},
             "judged on": "tuning part of train" if self.options.tune else "validation",
         }
-        results |= evaluate(out, judged, self.judged, self.shifts)
+        results |= evaluate(out, self.judged, self.shifts, average_place(self.faces["landmarks"]))
+        results["shape"] = shape_report(mean, modes, mend(self.judged, self.shifts)["landmarks"])
         if not self.options.tune:
-            mean, modes = shape_model(self.faces["landmarks"])
-            save_file({"mean": mean.astype(np.float32), "modes": modes.astype(np.float32)}, out / "shape.safetensors")
+            results["portraits"] = portraits(out)
             results["cascade"] = cascade_relation(self.faces)
-            results["shape"] = shape_report(mean, modes, judged["landmarks"])
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
-        for source in np.unique(judged["source"]):
-            print(source, {k: v for k, v in results[source].items() if k not in ("landmarks", "share_below_1_to_12")})
+        for source in ("youtube-faces", "helen"):
+            print(source, {key: results[source][key] for key in ("n", "nme", "median", "failures_over_10", "groups")})
 
 
 def parse(arguments=None):
@@ -556,7 +331,7 @@ def parse(arguments=None):
     parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
     parser.add_argument("--helen", type=float, default=0.5, help="share of HELEN among the views")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
-    parser.add_argument("--lr", type=float, default=0.02, help="of Muon; AdamW takes a twentieth")
+    parser.add_argument("--lr", type=float, default=0.012, help="of Muon; AdamW takes a twentieth")
     parser.add_argument("--tune", action="store_true", help="hold out a tenth of the training people and measure on it")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)

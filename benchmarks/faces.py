@@ -1,0 +1,197 @@
+"""How good the bundled `face-landmarks` is: on validation people, and on two portraits.
+
+    python -m benchmarks.faces --data DIR
+
+NME: mean distance of the 68 landmarks over the distance of the outer eye corners, in percent. Boxes are those of the
+labels, scattered as the boxes of scikit-image's frontal face cascade do (seeded, the same at every call). DIR holds
+`faces.parquet` (see `training.faces`).
+"""
+
+import argparse
+import math
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import skimage.data
+import torch
+from safetensors.numpy import load_file
+from skimage.feature import Cascade
+from transformers import AutoImageProcessor, VitPoseForPoseEstimation
+
+from helpers import checkpoints, media
+from helpers.faces import CASCADE, GROUPS, MARGIN, box_of, box_of_detection, hand_labels, landmarks_of
+from training.face_labels import choose, eye_distance, load_faces, mend, shifts_of
+from training.face_shape import yaws_deg
+
+JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
+
+
+def jittered(box, rng, amount=1.0):
+    """A face box as a detector might have given it."""
+    right, down, larger = rng.normal(0, JITTER) * amount
+    width, side = box[2] / (MARGIN * CASCADE[2]), box[2] * math.exp(larger)
+    return np.array([*(box[:2] + box[2] / 2 + width * np.array([right, down]) - side / 2), side, side])
+
+
+def predict(folder, images, boxes, decode=landmarks_of, batch=64):
+    """Landmarks (N, 68, 2) in pixels of each image, through the checkpoint's own processor."""
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
+    found = []
+    for start in range(0, len(images), batch):
+        part, frames = boxes[start : start + batch], images[start : start + batch]
+        inputs = processor(frames, boxes=[[box] for box in part], return_tensors="pt")
+        with torch.no_grad():
+            heatmaps = model(**inputs).heatmaps
+        found.append(decode(heatmaps.numpy(), part))
+    return np.concatenate(found)
+
+
+def dark(processor, kernel_size=3):
+    """The decoding in transformers' `post_process_pose_estimation`, on probabilities."""
+
+    def decode(heatmaps, boxes):
+        chance = torch.as_tensor(heatmaps).flatten(2).softmax(-1).reshape(heatmaps.shape)
+        output = type("Output", (), {"heatmaps": chance * 20})  # its logarithm is clipped below at 0.001
+        found = processor.post_process_pose_estimation(output, boxes=[[box] for box in boxes], kernel_size=kernel_size)
+        return np.array([face[0]["keypoints"].numpy() for face in found])
+
+    return decode
+
+
+def peak(heatmaps, boxes):
+    """The cell with the highest value."""
+    sharp = np.where(heatmaps == heatmaps.max((2, 3), keepdims=True), 0, -np.inf)
+    return landmarks_of(sharp, boxes)
+
+
+def boxes_of(landmarks, amount, seed=0):
+    """Jittered face boxes, the same at every call."""
+    return np.array([jittered(box_of(p), np.random.default_rng([seed, i]), amount) for i, p in enumerate(landmarks)])
+
+
+def summary(found, true):
+    """Normalised mean error in percent of the outer-eye distance, as a whole and by group, and what fails."""
+    errors = 100 * np.linalg.norm(found - true, axis=2) / eye_distance(true)[:, None]
+    faces = errors.mean(1)
+    return {
+        "n": len(faces),
+        "nme": round(float(faces.mean()), 3),
+        "median": round(float(np.median(faces)), 3),
+        "failures_over_10": round(float((faces > 10).mean()), 4),
+        "failures_over_8": round(float((faces > 8).mean()), 4),
+        "groups": {name: round(float(errors[:, list(rows)].mean()), 3) for name, rows in GROUPS.items()},
+        "share_below_1_to_12": [round(float((faces <= limit).mean()), 3) for limit in range(1, 13)],
+        "landmarks": errors.mean(0).round(2).tolist(),
+    }
+
+
+def detections(image, smallest=24):
+    """The face detections (N, 4) of scikit-image's cascade: x, y, width, height."""
+    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+    largest = (max(image.shape),) * 2
+    found = cascade.detect_multi_scale(
+        img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest, smallest), max_size=largest
+    )
+    return np.array([[f["c"], f["r"], f["width"], f["height"]] for f in found], float).reshape(-1, 4)
+
+
+def cascade_relation(faces, count=300):
+    """`helpers.faces.CASCADE` and `JITTER` anew: what the landmarks' box is to that of scikit-image's cascade.
+
+    The medians, and the robust standard deviations, over `count` photographs of each source; where the cascade finds
+    several faces, the nearest; where none, nothing. Pose is in the spread too, so it is a generous one.
+    """
+    rows = []
+    for source in np.unique(faces["source"]):
+        for row in np.random.default_rng(0).permutation(np.flatnonzero(faces["source"] == source))[:count]:
+            x, y, width, _ = detections(faces["image"][row]).T
+            box = box_of(faces["landmarks"][row])
+            right, down = box[:2, None] + box[2] / 2 - [x + (width - 1) / 2, y + (width - 1) / 2]
+            away = np.hypot(right, down)
+            if len(away) and away.min() < box[2] / 2:
+                i = away.argmin()
+                rows.append([right[i] / width[i], down[i] / width[i], np.log(box[2] / MARGIN / width[i])])
+    median = np.median(rows, axis=0)
+    spread = 1.4826 * np.median(np.abs(rows - median), axis=0)
+    relation = [*median[:2].round(3).tolist(), round(math.exp(median[2]), 3)]
+    return {"faces": len(rows), "offset and side": relation, "spread": spread.round(3).tolist()}
+
+
+def portraits(folder):
+    """Errors in percent on the two portraits against labels placed by eye, boxes by the cascade and from the labels."""
+    results = {}
+    for name in ("astronaut", "grace_hopper"):
+        image, (true, uncertainty) = np.asarray(media.photo(name)), hand_labels(name)
+        boxes = [box_of_detection(*detections(image, 60)[0]), box_of(true)]
+        by_cascade, by_labels = (summary(p[None], true[None]) for p in predict(folder, [image, image], boxes))
+        results[name] = {key: by_cascade[key] for key in ("nme", "groups", "landmarks")}
+        results[name] |= {"nme with the labels' box": by_labels["nme"]}
+        results[name] |= {"labels' uncertainty": round(float(100 * uncertainty.mean() / eye_distance(true)), 2)}
+    return results
+
+
+def evaluate(folder, stored, shifts, average):
+    """Errors on faces with labels `stored`, whose shifts are taken out; `average` is from `average_place`."""
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    shape = load_file(Path(folder) / "shape.safetensors")
+    mended, results = mend(stored, shifts), {}
+    for source in np.unique(stored["source"]):
+        part, raw = (choose(faces, stored["source"] == source) for faces in (mended, stored))
+        true, images = part["landmarks"], part["image"]
+
+        def nme(amount, decode=landmarks_of, true=true, images=images):
+            return summary(predict(folder, images, boxes_of(true, amount), decode), true)["nme"]
+
+        boxes = boxes_of(true, 1.0)
+        found = predict(folder, images, boxes)
+        across = mend(raw, {source: shifts[source] * [1, 0]})["landmarks"]
+        results[source] = summary(found, true) | {
+            "nme on labels as stored": summary(found, raw["landmarks"])["nme"],
+            "nme on labels shifted sideways only": summary(found, across)["nme"],
+            "nme of the mean face": summary(boxes[:, None, :2] + average * boxes[:, None, 2:], true)["nme"],
+            "nme by jitter": {"0": nme(0), "0.5": nme(0.5), "1": summary(found, true)["nme"], "2": nme(2)},
+            "nme by decoding": {"peak": nme(1.0, peak), "DARK": nme(1.0, dark(processor))},
+            "nme by outer-eye distance in px": by_part(found, true, eye_distance(true), (0, 30, 45, 60, 999)),
+            "nme by yaw in degrees": by_part(found, true, np.abs(yaws_deg(**shape, landmarks=true)), (0, 15, 30, 90)),
+        }
+    return results
+
+
+def by_part(found, true, values, limits):
+    """NME and number of the faces with a value between one limit and the next."""
+    parts = {}
+    for low, high in pairwise(limits):
+        rows = (values >= low) & (values < high)
+        if rows.any():
+            parts[f"{low}-{high}"] = {"n": int(rows.sum()), "nme": summary(found[rows], true[rows])["nme"]}
+    return parts
+
+
+def average_place(landmarks):
+    """The mean place (68, 2) of each landmark in the face box, from 0 to 1."""
+    boxes = np.array([box_of(points) for points in landmarks])[:, None]
+    return ((landmarks - boxes[..., :2]) / boxes[..., 2:]).mean(0)
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder with faces.parquet")
+    parser.add_argument("--checkpoint", default=checkpoints.find("face-landmarks"))
+    options = parser.parse_args(arguments)
+    train = load_faces(options.data, "train")
+    shifts = shifts_of(train)
+    average = average_place(mend(train, shifts)["landmarks"])
+    results = evaluate(options.checkpoint, load_faces(options.data, "validation"), shifts, average)
+    print("| | n | NME | median | > 10 % | " + " | ".join(GROUPS) + " |\n" + "|---" * (5 + len(GROUPS)) + "|")
+    for source, r in results.items():
+        cells = [r["nme"], r["median"], 100 * r["failures_over_10"], *r["groups"].values()]
+        print(f"| {source} | {r['n']} | " + " | ".join(f"{cell:.2f}" for cell in cells) + " |")
+    for name, r in portraits(options.checkpoint).items():
+        cells = [f"{cell:.2f}" for cell in r["groups"].values()]
+        print(f"| {name}, by eye | 1 | {r['nme']:.2f} | | | " + " | ".join(cells) + " |")
+
+
+if __name__ == "__main__":
+    main()
