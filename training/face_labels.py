@@ -73,13 +73,12 @@ def template(landmarks, rounds=5):
 
 def mean_face(images, landmarks, shape):
     """The mean of gray photographs, each laid with its labels over `shape` and brought to the same contrast."""
-    inner = shape[17:]
-    x, y = np.round(inner.min(0)).astype(int), np.round(inner.max(0)).astype(int)
+    (left, top), (right, bottom) = shape[17:].min(0).astype(int), shape[17:].max(0).astype(int)
     total = np.zeros((SHEET, SHEET))
     for image, points in zip(images, landmarks, strict=True):
         gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
         laid = cv2.warpAffine(gray, align(points, shape), (SHEET, SHEET), borderMode=cv2.BORDER_REPLICATE)
-        part = laid[x[1] : y[1], x[0] : y[0]]
+        part = laid[top:bottom, left:right]
         total += (laid - part.mean()) / (part.std() + 5)
     return (total / len(images)).astype(np.float32)
 

@@ -41,6 +41,7 @@ from helpers.faces import CROP, NAMES, box_of
 from training.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from training.face_shape import shape_model, shape_report
 
+PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
 
 
@@ -260,7 +261,7 @@ class Run:
                     step=step, **dict(zip(loss, np.round(np.mean(means, 0), 3), strict=True)), refresh=False
                 )
                 means = []
-            elapsed, clock = (time.monotonic() - clock) / 60, time.monotonic()
+            elapsed, clock = min(time.monotonic() - clock, PAUSE) / 60, time.monotonic()
             spent += accelerator.reduce(torch.tensor(elapsed, device=accelerator.device), "mean").item()
             bar.update(min(elapsed, options.minutes - bar.n))
             over = spent >= options.minutes
