@@ -86,6 +86,14 @@ def test_label_shift_finds_a_known_shift(shift):
     # without a reference, up and down stay unknown
     assert face_labels.label_shift(images, points + np.array(shift) * units)[1] == 0
 
+    sources = np.array(["helen"] * 20 + ["drawn"] * 20)
+    parts = {"image": images, "landmarks": points.copy(), "source": sources}
+    parts["landmarks"][:20] += 0.02 * units[:20]  # the reference itself is off, by the same across and down
+    parts["landmarks"][20:] += np.array(shift) * units[20:]
+    found = face_labels.shifts_of(parts | {"image": list(images)})
+    np.testing.assert_allclose(found["helen"], 0.02, atol=0.005)
+    np.testing.assert_allclose(found["drawn"], shift, atol=0.007)
+
     stored = {"source": np.array(["drawn"] * 40), "landmarks": points + np.array(shift) * units}
     np.testing.assert_allclose(face_labels.mend(stored, {"drawn": np.array(shift)})["landmarks"], points, atol=1e-9)
 

@@ -4,7 +4,9 @@ In `youtube-faces` the labels sit beside the features, all to the same side, so 
 original. By how much needs no model: the photographs, aligned by their labels, are averaged into one mean face. Over
 many faces light and pose average out, so what is left should be mirror-symmetric about the axis of the labels; half of
 the displacement between the mean face and its mirror image is the shift. Up and down have no such symmetry: there the
-mean face is laid over that of `helen`, whose labels were made on large photographs.
+mean face is laid over that of `helen`, whose labels were made on large photographs. Its own shift, a third as large, is
+taken to be the same down as across, as it is where pixels are counted from another origin. (For the difference of the
+two sources, where both can be measured, this holds: 2.2 % of the outer-eye distance across, 2.3 % down.)
 """
 
 import io
@@ -109,8 +111,11 @@ def label_shift(images, landmarks, reference=None):
 def shifts_of(faces):
     """The labels' shift of each source."""
     parts = {source: choose(faces, faces["source"] == source) for source in np.unique(faces["source"])}
-    pairs = {source: (part["image"], part["landmarks"]) for source, part in parts.items()}
-    return {s: label_shift(*pair, None if s == REFERENCE else pairs.get(REFERENCE)) for s, pair in pairs.items()}
+    reference = (parts[REFERENCE]["image"], parts[REFERENCE]["landmarks"])
+    own = label_shift(*reference)[[0, 0]]
+    further = np.array([0, own[1]])
+    shifts = {s: further + label_shift(p["image"], p["landmarks"], reference) for s, p in parts.items()}
+    return shifts | {REFERENCE: own}
 
 
 def mend(faces, shifts):
