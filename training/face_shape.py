@@ -50,7 +50,7 @@ def shape_model(landmarks, modes=12, rounds=60, noise=0.02):
     both = np.concatenate([shapes[1:], _other_side(shapes[1:])]).reshape(2 * modes, -1) / 2**0.5
     _, lengths, directions = np.linalg.svd(both, full_matrices=False)
     shapes[1:] = (lengths[:modes, None] * directions[:modes]).reshape(modes, 68, 3)
-    shapes /= eye_distance(shapes[0])
+    shapes = np.ascontiguousarray(shapes / eye_distance(shapes[0]))  # safetensors writes memory as it lies
     return shapes[0], shapes[1:]
 
 
