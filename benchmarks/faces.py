@@ -19,10 +19,9 @@ from safetensors.numpy import load_file
 from skimage.feature import Cascade
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
+from benchmarks.face_labels import choose, eye_distance, load_faces, mend, shifts_of
 from helpers import checkpoints, media
-from helpers.faces import CASCADE, GROUPS, MARGIN, box_of, box_of_detection, hand_labels, landmarks_of
-from training.face_labels import choose, eye_distance, load_faces, mend, shifts_of
-from training.face_shape import yaws_deg
+from helpers.faces import CASCADE, GROUPS, MARGIN, box_of, box_of_detection, hand_labels, landmarks_of, yaws_deg
 
 JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
 

@@ -5,7 +5,7 @@
     keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
     metrics       repeatability, matching accuracy, errors of homographies and of poses
-    faces         the 68 facial landmarks: names, boxes, from heatmaps to points
+    faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(answer): instant, tolerant feedback
 

@@ -1,4 +1,4 @@
-"""The 68 facial landmarks of iBUG 300-W: names, groups, mirror partners, and from boxes to points.
+"""The 68 facial landmarks of iBUG 300-W: names, boxes, from heatmaps to points, and the 3D shape.
 
 Left and right are the person's own; the person's right eye is on the left of the image.
 """
@@ -82,3 +82,30 @@ def hand_labels(portrait):
     entry = json.loads((Path(__file__).parent / "portraits.json").read_text(encoding="utf-8"))[portrait]
     uncertainty = np.concatenate([np.full(len(rows), entry["uncertainty_px"][name]) for name, rows in GROUPS.items()])
     return np.array(entry["landmarks"]), uncertainty
+
+
+def cameras_of(shapes, views):
+    """The scaled orthographic cameras (N, 2, 3) that show shapes (N, 68, 3) most nearly at views (N, 68, 2)."""
+    free = views.mT @ shapes @ np.linalg.inv(shapes.mT @ shapes + 1e-6 * np.eye(3))  # flat shapes have no depth
+    u, scales, v = np.linalg.svd(free, full_matrices=False)
+    return scales.mean(1)[:, None, None] * u @ v
+
+
+def fit_shape(mean, modes, points, noise=0.02, rounds=10):
+    """The camera (2, 3), coefficients and reprojected points of the shape model for centred labels (68, 2)."""
+    weights = np.zeros(len(modes))
+    for _ in range(rounds):
+        shape = mean + np.tensordot(weights, modes, 1)
+        camera = cameras_of(shape[None], points[None])[0]
+        basis = (modes @ camera.T).reshape(len(modes), 68 * 2).T
+        rest = (points - mean @ camera.T).ravel()
+        scale = noise * np.linalg.norm(camera) / 2**0.5
+        weights = np.linalg.solve(basis.T @ basis + scale**2 * np.eye(len(modes)), basis.T @ rest)
+    return camera, weights, (mean + np.tensordot(weights, modes, 1)) @ camera.T
+
+
+def yaws_deg(mean, modes, landmarks):
+    """The heads' yaw angles (N,), positive where the nose points to the right of the image."""
+    cameras = np.array([fit_shape(mean, modes, points - points.mean(0))[0] for points in landmarks])
+    x, y = np.moveaxis(cameras / np.linalg.norm(cameras, axis=2, keepdims=True), 1, 0)
+    return np.degrees(np.arcsin(np.clip(np.cross(x, y)[:, 0], -1, 1)))

@@ -5,7 +5,7 @@
 The network is `VitPoseForPoseEstimation` from random weights: a small vision transformer with 68 heatmaps.
 
 1. Labels. Those of `youtube-faces` sit beside the features, all to the same side, so a mirrored photograph contradicts
-   its original. `training.face_labels` finds by how much, from the mirror symmetry of the mean face, and takes it out.
+   its original. `benchmarks.face_labels` finds by how much, from the mean face's mirror symmetry, and takes it out.
 2. Network. Cross-entropy of each heatmap's softmax to a Gaussian about the landmark, and the distance from the
    landmark to the mean place on the map (which is how `helpers.faces.landmarks_of` reads it). Muon (Jordan 2024) for
    the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do.
@@ -36,9 +36,9 @@ from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
+from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
 from helpers.faces import CROP, NAMES, box_of
-from training.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from training.face_shape import shape_model, shape_report
 
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
