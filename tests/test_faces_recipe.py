@@ -237,6 +237,10 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
     longer, other = train(0.04)
     assert longer["steps"] > results["steps"] and other != weights
 
+    options[3] = tmp_path / "elsewhere"  # a new run that begins, and ends, with those weights
+    options += ["--start", out]
+    assert train(0)[1] == other
+
     model, report = VitPoseForPoseEstimation.from_pretrained(out, output_loading_info=True)
     assert not any(report.values()), report
     assert model.dtype == torch.float32 and model.config.id2label[8] == "chin"

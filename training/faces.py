@@ -16,7 +16,8 @@ DIR holds `faces.parquet` with columns `image`, `landmarks` (68, 2), `identity`,
 udacity/P1_Facial_Keypoints, and `helen`, 870 training photographs of HELEN (Le et al. 2012, research use) with the
 labels of 300-W (Sagonas et al. 2013).
 
-Killed runs go on where they stopped when the same command is given again; the state lies in `--work`. Several GPUs:
+Killed runs go on where they stopped when the same command is given again; the state lies in `--work`. `--start FOLDER`
+begins with a checkpoint's weights, for instance the bundled one's, to train it further. Several GPUs:
 `accelerate launch -m training.faces ...`; several CPU cores, one process each:
 `ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m training.faces ... --cpu`.
 """
@@ -42,6 +43,7 @@ from helpers.faces import CROP, NAMES, box_of
 from training.face_shape import shape_model, shape_report
 
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
+SILENT = ("data", "work", "out", "start", "cpu")  # options that are places on one machine
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
 
 
@@ -196,7 +198,7 @@ class Run:
         self.work = Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.model = build(options)
+        self.model = VitPoseForPoseEstimation.from_pretrained(options.start) if options.start else build(options)
         self.state = {"step": 0, "minutes": 0.0}
 
     def labels(self):
@@ -299,7 +301,7 @@ class Run:
         mean, modes = shape_model(self.faces["landmarks"])
         save_file({"mean": mean.astype(np.float32), "modes": modes.astype(np.float32)}, out / "shape.safetensors")
         results = {
-            "options": {k: v for k, v in vars(self.options).items() if k not in ("data", "work", "out", "cpu")},
+            "options": {k: v for k, v in vars(self.options).items() if k not in SILENT},
             "minutes": round(self.state["minutes"], 1),
             "steps": self.state["step"],
             "processes": self.accelerator.num_processes,
@@ -322,6 +324,7 @@ def parse(arguments=None):
     parser.add_argument("--minutes", type=float, default=150, help="minutes of training")
     parser.add_argument("--work", default="build/faces", help="state, to go on from")
     parser.add_argument("--out", default="build/faces/checkpoint", help="the finished checkpoint")
+    parser.add_argument("--start", help="folder of a finished checkpoint, whose weights to begin with")
     parser.add_argument("--size", type=int, default=128, help="px, side of the crop")
     parser.add_argument("--patch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=192)
