@@ -239,7 +239,8 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
 
     options[3] = tmp_path / "elsewhere"  # a new run that begins, and ends, with those weights
     options += ["--start", out]
-    assert train(0)[1] == other
+    begun, same = train(0)
+    assert (begun["began with"], same) == ("a finished checkpoint", other)
 
     model, report = VitPoseForPoseEstimation.from_pretrained(out, output_loading_info=True)
     assert not any(report.values()), report

@@ -305,6 +305,7 @@ class Run:
             "minutes": round(self.state["minutes"], 1),
             "steps": self.state["step"],
             "processes": self.accelerator.num_processes,
+            "began with": "a finished checkpoint" if self.options.start else "random weights",
             "label shift in outer-eye distances": {k: v.round(4).tolist() for k, v in self.shifts.items()},
             "judged on": "tuning part of train" if self.options.tune else "validation",
         }
