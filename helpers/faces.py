@@ -40,7 +40,7 @@ MIRROR = np.array([NAMES.index(" ".join(_SWAP.get(word, word) for word in name.s
 RIGHT_EYE_CORNER, LEFT_EYE_CORNER = 36, 45  # the outer ones: their distance is the unit of the errors
 
 # What the landmarks' box is to the box of scikit-image's frontal face cascade, in units of the latter's width: the
-# offset of the centre (x, y) and the longer side. Medians over training photographs (`training.faces`).
+# offset of the centre (x, y) and the longer side. Medians over training photographs (`benchmarks.faces`).
 CASCADE = (0.0, 0.14, 0.97)
 MARGIN = 1.25  # the face box's side over the landmarks' longer one: room for a detector's errors
 CROP = 1.25  # the processor's fixed ratio of crop to box
