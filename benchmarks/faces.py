@@ -13,15 +13,23 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import skimage.data
 import torch
 from safetensors.numpy import load_file
-from skimage.feature import Cascade
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
 from benchmarks.face_labels import choose, eye_distance, load_faces, mend, shifts_of
 from helpers import checkpoints, media
-from helpers.faces import CASCADE, GROUPS, MARGIN, box_of, box_of_detection, hand_labels, landmarks_of, yaws_deg
+from helpers.faces import (
+    CASCADE,
+    GROUPS,
+    MARGIN,
+    box_of,
+    box_of_detection,
+    detections,
+    hand_labels,
+    landmarks_of,
+    yaws_deg,
+)
 
 JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
 
@@ -86,16 +94,6 @@ def summary(found, true):
     }
 
 
-def detections(image, smallest=24):
-    """The face detections (N, 4) of scikit-image's cascade: x, y, width, height."""
-    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
-    largest = (max(image.shape),) * 2
-    found = cascade.detect_multi_scale(
-        img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest, smallest), max_size=largest
-    )
-    return np.array([[f["c"], f["r"], f["width"], f["height"]] for f in found], float).reshape(-1, 4)
-
-
 def cascade_relation(faces, count=300):
     """`helpers.faces.CASCADE` and `JITTER` anew: what the landmarks' box is to that of scikit-image's cascade.
 
@@ -105,7 +103,7 @@ def cascade_relation(faces, count=300):
     rows = []
     for source in np.unique(faces["source"]):
         for row in np.random.default_rng(0).permutation(np.flatnonzero(faces["source"] == source))[:count]:
-            x, y, width, _ = detections(faces["image"][row]).T
+            x, y, width, _ = detections(faces["image"][row], 24).T
             box = box_of(faces["landmarks"][row])
             right, down = box[:2, None] + box[2] / 2 - [x + (width - 1) / 2, y + (width - 1) / 2]
             away = np.hypot(right, down)
@@ -136,6 +134,7 @@ def evaluate(folder, stored, shifts, average):
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     shape = load_file(Path(folder) / "shape.safetensors")
     mended, results = mend(stored, shifts), {}
+    yaws = np.abs(yaws_deg(shape["mean"], shape["modes"], mended["landmarks"]))
     for source in np.unique(stored["source"]):
         part, raw = (choose(faces, stored["source"] == source) for faces in (mended, stored))
         true, images = part["landmarks"], part["image"]
@@ -153,7 +152,7 @@ def evaluate(folder, stored, shifts, average):
             "nme by jitter": {"0": nme(0), "0.5": nme(0.5), "1": summary(found, true)["nme"], "2": nme(2)},
             "nme by decoding": {"peak": nme(1.0, peak), "DARK": nme(1.0, dark(processor))},
             "nme by outer-eye distance in px": by_part(found, true, eye_distance(true), (0, 30, 45, 60, 999)),
-            "nme by yaw in degrees": by_part(found, true, np.abs(yaws_deg(**shape, landmarks=true)), (0, 15, 30, 90)),
+            "nme by yaw in degrees": by_part(found, true, yaws[stored["source"] == source], (0, 15, 30, 90)),
         }
     return results
 

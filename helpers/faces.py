@@ -7,6 +7,9 @@ import json
 from pathlib import Path
 
 import numpy as np
+import skimage.data
+from scipy.spatial.transform import Rotation
+from skimage.feature import Cascade
 
 GROUPS = {
     "jaw": range(17),
@@ -37,6 +40,15 @@ NAMES = (
 )
 _SWAP = {"right": "left", "left": "right"}
 MIRROR = np.array([NAMES.index(" ".join(_SWAP.get(word, word) for word in name.split())) for name in NAMES])
+# The action units of FACS that the designed expressions stand for.
+ACTION_UNITS = {
+    "right eye closed": "AU 43, 45 or 46",
+    "left eye closed": "AU 43, 45 or 46",
+    "eyes wide": "AU 5",
+    "brows up": "AU 1 + 2",
+    "smile": "AU 12",
+    "mouth open": "AU 25 + 26",
+}
 RIGHT_EYE_CORNER, LEFT_EYE_CORNER = 36, 45  # the outer ones: their distance is the unit of the errors
 
 # What the landmarks' box is to the box of scikit-image's frontal face cascade, in units of the latter's width: the
@@ -59,6 +71,54 @@ def box_of_detection(x, y, width, height):
     side = MARGIN * longer
     centre = np.array([x + (width - 1) / 2 + right, y + (height - 1) / 2 + down])  # a detection counts whole pixels
     return np.array([*(centre - side / 2), side, side])
+
+
+class NoFace(ValueError):
+    """No face was found in a photograph; the message says what to try."""
+
+
+def detections(photo, smallest=40):
+    """The face boxes (N, 4) as scikit-image's frontal face cascade (local binary patterns) finds them, largest first.
+
+    Args:
+        photo: PIL image or array (H, W, 3), RGB.
+        smallest: px, width of the smallest face to look for; the cascade itself needs 24.
+
+    Returns:
+        Rows x, y, width, height in whole pixels; none at all is an array (0, 4).
+    """
+    image = np.asarray(photo)
+    if min(image.shape[:2]) < smallest:
+        return np.zeros((0, 4))
+    cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
+    largest = (max(image.shape[:2]),) * 2
+    found = cascade.detect_multi_scale(
+        img=image, scale_factor=1.1, step_ratio=1, min_size=(smallest, smallest), max_size=largest
+    )
+    rows = sorted(([f["c"], f["r"], f["width"], f["height"]] for f in found), key=lambda row: -row[2])
+    return np.array(rows, float).reshape(-1, 4)
+
+
+def face_boxes(photo, smallest=40):
+    """The face boxes (N, 4), `box_of` its landmarks as well as `detections` tell, of at least one face, largest first.
+
+    Raises NoFace where none is found, and says so if there is one in the photograph turned by a quarter or a half.
+    """
+    found = detections(photo, smallest)
+    if len(found):
+        return np.array([box_of_detection(*row) for row in found])
+    for turns in (1, 2, 3):
+        if len(detections(np.rot90(np.asarray(photo), turns), smallest)):
+            raise NoFace(
+                f"No upright face, but there is one if the photograph is turned by {90 * turns} degrees: "
+                f"use photo.rotate({90 * turns}, expand=True)."
+            )
+    height, width = np.asarray(photo).shape[:2]
+    raise NoFace(
+        f"No face was found in {width}x{height} pixels. The detector knows upright, frontal faces of at least "
+        f"{smallest} pixels, with a little room around them. Crop, enlarge or turn the photograph, pass a smaller "
+        "`smallest` (24 is the least), or give the box yourself."
+    )
 
 
 def landmarks_of(heatmaps, boxes):
@@ -109,3 +169,92 @@ def yaws_deg(mean, modes, landmarks):
     cameras = np.array([fit_shape(mean, modes, points - points.mean(0))[0] for points in landmarks])
     x, y = np.moveaxis(cameras / np.linalg.norm(cameras, axis=2, keepdims=True), 1, 0)
     return np.degrees(np.arcsin(np.clip(np.cross(x, y)[:, 0], -1, 1)))
+
+
+def expression_modes(mean):
+    """What six expressions move, name -> displacements (68, 3) of the mean shape (68, 3) at full strength.
+
+    Designed, not learned, after the action units of FACS (Ekman & Friesen 1978) and the animation units of Candide-3
+    (Ahlberg 2001). Outer-eye distances, OpenCV's frame.
+    """
+    modes = {name: np.zeros((68, 3)) for name in ACTION_UNITS}
+    for side, pairs in (("right", ((37, 41), (38, 40))), ("left", ((43, 47), (44, 46)))):
+        for upper, lower in pairs:
+            gap = mean[lower] - mean[upper]
+            modes[f"{side} eye closed"][upper], modes[f"{side} eye closed"][lower] = 0.85 * gap, -0.15 * gap
+    modes["eyes wide"][[37, 38, 43, 44], 1] = -0.025
+    modes["brows up"][17:27, 1] = -0.12
+    for rows, share in (((48, 60), 1), ((49, 59), 0.6), ((61, 67), 0.5), ((50, 58), 0.25)):
+        for row in rows:
+            modes["smile"][row] = share * np.array([-0.08, -0.09, 0.06])
+            modes["smile"][MIRROR[row]] = share * np.array([0.08, -0.09, 0.06])
+    jaw = np.zeros(68)
+    jaw[:17] = np.clip(1.5 * np.sin(np.linspace(0, np.pi, 17)) - 0.5, 0, 1)
+    jaw[[*range(55, 60), *range(65, 68)]] = 1
+    jaw[[48, 54, 60, 64]] = 0.4
+    modes["mouth open"] = jaw[:, None] * np.array([0, 0.22, 0.08])
+    return modes
+
+
+def frontal(landmarks, mean, modes):
+    """Landmarks (68, 2) as they would lie if the head faced the camera upright, in outer-eye distances of the model.
+
+    The shape model (mean (68, 3), modes (M, 68, 3)) is fitted under a scaled orthographic camera (`fit_shape`); each
+    landmark keeps its place in the image, takes its depth from the model, and is turned back.
+
+    Raises ValueError if a landmark is not finite.
+    """
+    landmarks = _finite(landmarks)
+    centred = landmarks - landmarks.mean(0)
+    camera, weights, _ = fit_shape(mean, modes, centred)
+    scale = np.linalg.norm(camera, axis=1).mean()
+    x, y = camera / scale
+    R = np.array([x, y, np.cross(x, y)])
+    depth = (mean + np.tensordot(weights, modes, 1)) @ R[2]
+    return (np.column_stack([centred / scale, depth]) @ R)[:, :2]
+
+
+def measures(landmarks):
+    """Five measures of a frontal, upright face from its landmarks (68, 2), y down; each without a unit.
+
+    The aspect ratio of either eye (Soukupova & Cech 2016): opening over width. The opening between the lips, the height
+    of the corners above the middle of the mouth, and the height of the brows above the eyes' corners: over the distance
+    of the outer eye corners.
+
+    Raises ValueError if a landmark is not finite.
+    """
+    p = _finite(landmarks)
+
+    def distance(i, j):
+        return float(np.linalg.norm(p[i] - p[j]))
+
+    unit = distance(RIGHT_EYE_CORNER, LEFT_EYE_CORNER)
+    down = np.array([-1, 1]) * (p[LEFT_EYE_CORNER] - p[RIGHT_EYE_CORNER])[::-1] / unit
+    height = -(p @ down) / unit
+    return {
+        "right eye": (distance(37, 41) + distance(38, 40)) / (2 * distance(36, 39)),
+        "left eye": (distance(43, 47) + distance(44, 46)) / (2 * distance(42, 45)),
+        "mouth": distance(62, 66) / unit,
+        "smile": float(height[[48, 54]].mean() - height[[51, 57, 62, 66]].mean()),
+        "brows": float(height[17:27].mean() - height[[36, 39, 42, 45]].mean()),
+    }
+
+
+def head_angles_deg(R):
+    """Yaw, pitch and roll in degrees of a head's rotation (3, 3) to OpenCV's camera frame; the identity is frontal.
+
+    Yaw is positive where the nose points to the right of the image, pitch where it points up, roll where the head leans
+    to the right of the image. R = Ry(-yaw) Rx(-pitch) Rz(roll).
+    """
+    yaw, pitch, roll = Rotation.from_matrix(R).as_euler("YXZ", degrees=True)
+    return {"yaw": -float(yaw), "pitch": -float(pitch), "roll": float(roll)}
+
+
+def _finite(landmarks):
+    landmarks = np.asarray(landmarks, dtype=float)
+    if landmarks.shape != (68, 2):
+        raise ValueError(f"Landmarks have shape (68, 2), not {landmarks.shape}.")
+    bad = np.flatnonzero(~np.isfinite(landmarks).all(axis=1))
+    if len(bad):
+        raise ValueError(f"Landmark {bad[0]} ({NAMES[bad[0]]}) is not finite. Leave this face out, or find it again.")
+    return landmarks

@@ -106,3 +106,20 @@ def add(points, estimated, true):
     """
     distances = np.linalg.norm(transform(points, estimated) - transform(points, true), axis=1)
     return float(distances.mean()) if len(distances) else np.nan
+
+
+def nme(found, true, corners=(36, 45)):
+    """Normalised mean error: mean distance of landmarks over the true distance of the outer eye corners.
+
+    300-W's, which counts the corners from 1, as 37 and 46 (Sagonas et al. 2013).
+
+    Args:
+        found, true: (..., N, 2), px, row by row.
+        corners: rows of the outer eye corners.
+
+    Returns:
+        One number for each face, (...); times 100 it is in percent.
+    """
+    found, true = np.asarray(found, dtype=float), np.asarray(true, dtype=float)
+    unit = np.linalg.norm(true[..., corners[0], :] - true[..., corners[1], :], axis=-1)
+    return np.linalg.norm(found - true, axis=-1).mean(-1) / unit

@@ -238,7 +238,7 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
     assert longer["steps"] > results["steps"] and other != weights
 
     options[3] = tmp_path / "elsewhere"  # a new run that begins, and ends, with those weights
-    options += ["--start", out]
+    options += ["--weights", out]
     begun, same = train(0)
     assert (begun["began with"], same) == ("a finished checkpoint", other)
 

@@ -47,6 +47,28 @@ def shape_model(landmarks, modes=12, rounds=60, noise=0.02):
     return shapes[0], shapes[1:]
 
 
+def person_modes(mean, modes, landmarks, people, count=5):
+    """What tells people apart, (count, 68, 3), each as long as its standard deviation: modes of the persons' averages.
+
+    `people` (N,) says whose labels (N, 68, 2) are. The covariance of the averages over a person's labels, less what
+    the changes within a person leave in it (one-way random effects). The symmetric part only: the rest are turns of the
+    head that the camera did not explain. Persons with a single label are left out.
+    """
+    _, numbers, counts = np.unique(people, return_inverse=True, return_counts=True)
+    landmarks, people = landmarks[counts[numbers] > 1], people[counts[numbers] > 1]
+    weights = np.array([fit_shape(mean, modes, p - p.mean(0))[1] for p in landmarks])
+    names, numbers, counts = np.unique(people, return_inverse=True, return_counts=True)
+    averages = np.array([weights[numbers == i].mean(0) for i in range(len(names))])
+    within = weights - averages[numbers]
+    within = within.T @ within / (len(weights) - len(names))
+    between = np.cov(averages.T) - within * (1 / counts).mean()
+    lengths, directions = np.linalg.eigh(between)
+    fields = np.tensordot(np.sqrt(lengths.clip(0))[:, None] * directions.T, modes, 1)
+    fields = ((fields + _other_side(fields)) / 2).reshape(len(modes), -1)
+    _, lengths, directions = np.linalg.svd(fields, full_matrices=False)
+    return np.ascontiguousarray((lengths[:count, None] * directions[:count]).reshape(count, 68, 3))
+
+
 def _other_side(shapes):
     return (shapes * [-1, 1, 1])[..., MIRROR, :]
 

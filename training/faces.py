@@ -16,7 +16,7 @@ DIR holds `faces.parquet` with columns `image`, `landmarks` (68, 2), `identity`,
 udacity/P1_Facial_Keypoints, and `helen`, 870 training photographs of HELEN (Le et al. 2012, research use) with the
 labels of 300-W (Sagonas et al. 2013).
 
-Killed runs go on where they stopped when the same command is given again; the state lies in `--work`. `--start FOLDER`
+Killed runs go on where they stopped when the same command is given again; the state lies in `--work`. `--weights DIR`
 begins with a checkpoint's weights, for instance the bundled one's, to train it further. Several GPUs:
 `accelerate launch -m training.faces ...`; several CPU cores, one process each:
 `ACCELERATE_USE_CPU=true OMP_NUM_THREADS=1 torchrun --nproc_per_node 2 -m training.faces ... --cpu`.
@@ -40,10 +40,10 @@ from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEst
 from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
 from helpers.faces import CROP, NAMES, box_of
-from training.face_shape import shape_model, shape_report
+from training.face_shape import person_modes, shape_model, shape_report
 
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
-SILENT = ("data", "work", "out", "start", "cpu")  # options that are places on one machine
+SILENT = ("data", "work", "out", "weights", "cpu")  # options that are places on one machine
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
 
 
@@ -198,7 +198,7 @@ class Run:
         self.work = Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.model = VitPoseForPoseEstimation.from_pretrained(options.start) if options.start else build(options)
+        self.model = VitPoseForPoseEstimation.from_pretrained(options.weights) if options.weights else build(options)
         self.state = {"step": 0, "minutes": 0.0}
 
     def labels(self):
@@ -299,13 +299,15 @@ class Run:
         processor |= {"image_mean": MEAN, "image_std": STD}
         (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
         mean, modes = shape_model(self.faces["landmarks"])
-        save_file({"mean": mean.astype(np.float32), "modes": modes.astype(np.float32)}, out / "shape.safetensors")
+        shape = {"mean": mean, "modes": modes}
+        shape["people"] = person_modes(mean, modes, self.faces["landmarks"], self.faces["identity"])
+        save_file({key: value.astype(np.float32) for key, value in shape.items()}, out / "shape.safetensors")
         results = {
             "options": {k: v for k, v in vars(self.options).items() if k not in SILENT},
             "minutes": round(self.state["minutes"], 1),
             "steps": self.state["step"],
             "processes": self.accelerator.num_processes,
-            "began with": "a finished checkpoint" if self.options.start else "random weights",
+            "began with": "a finished checkpoint" if self.options.weights else "random weights",
             "label shift in outer-eye distances": {k: v.round(4).tolist() for k, v in self.shifts.items()},
             "judged on": "tuning part of train" if self.options.tune else "validation",
         }
@@ -325,7 +327,7 @@ def parse(arguments=None):
     parser.add_argument("--minutes", type=float, default=150, help="minutes of training")
     parser.add_argument("--work", default="build/faces", help="state, to go on from")
     parser.add_argument("--out", default="build/faces/checkpoint", help="the finished checkpoint")
-    parser.add_argument("--start", help="folder of a finished checkpoint, whose weights to begin with")
+    parser.add_argument("--weights", help="folder of a finished checkpoint, whose weights to begin with")
     parser.add_argument("--size", type=int, default=128, help="px, side of the crop")
     parser.add_argument("--patch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=192)
