@@ -28,6 +28,7 @@ from helpers.faces import (
     detections,
     hand_labels,
     landmarks_of,
+    measures,
     yaws_deg,
 )
 
@@ -144,10 +145,14 @@ def evaluate(folder, stored, shifts, average):
 
         boxes = boxes_of(true, 1.0)
         found = predict(folder, images, boxes)
+        second = predict(folder, images, np.array([box_of(points) for points in found]))
+        again = summary(second, true)
         across = mend(raw, {source: shifts[source] * [1, 0]})["landmarks"]
         results[source] = summary(found, true) | {
             "nme on labels as stored": summary(found, raw["landmarks"])["nme"],
             "nme on labels shifted sideways only": summary(found, across)["nme"],
+            "second look": {k: again[k] for k in ("nme", "median", "failures_over_10")},
+            "measures": response(second, true),
             "nme of the mean face": summary(boxes[:, None, :2] + average * boxes[:, None, 2:], true)["nme"],
             "nme by jitter": {"0": nme(0), "0.5": nme(0.5), "1": summary(found, true)["nme"], "2": nme(2)},
             "nme by decoding": {"peak": nme(1.0, peak), "DARK": nme(1.0, dark(processor))},
@@ -155,6 +160,16 @@ def evaluate(folder, stored, shifts, average):
             "nme by yaw in degrees": by_part(found, true, yaws[stored["source"] == source], (0, 15, 30, 90)),
         }
     return results
+
+
+def response(found, true):
+    """How measures of the found landmarks answer to those of the true ones: slope of the line, and correlation."""
+    values = [[list(measures(points).values()) for points in faces] for faces in (true, found)]
+    answers = {}
+    for name, x, y in zip(measures(true[0]), *np.moveaxis(values, 2, 1), strict=True):
+        slope, correlation = np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1]
+        answers[name] = {"slope": round(float(slope), 3), "correlation": round(float(correlation), 3)}
+    return answers
 
 
 def by_part(found, true, values, limits):

@@ -7,9 +7,10 @@ otherwise. Answers are compared with tolerance; whatever an answer raises become
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from helpers.faces import MIRROR, measures
 from helpers.geometry import IDENTITY, camera_pose, project
 from helpers.keypoints import mutual_matches
-from helpers.metrics import reprojection_error, rotation_error_deg
+from helpers.metrics import nme, reprojection_error, rotation_error_deg
 
 
 def check(name, answer):
@@ -192,6 +193,102 @@ def _breaking_ransac(function):
     )
 
 
+def _mirrored_landmarks(function):
+    points = np.random.default_rng(0).uniform(50, 150, (68, 2))
+    answer, true = function(points.copy(), 320), (points * [-1, 1] + [319, 0])[MIRROR]
+    if answer is None:
+        return NOT_ATTEMPTED
+    if np.shape(answer) != (68, 2):
+        return f"the result must have shape (68, 2), not {np.shape(answer)}."
+    if np.allclose(answer, true):
+        return None
+    if np.allclose(answer, true[MIRROR]):
+        return "the places are right, but row 36 must be the right eye again: use faces.MIRROR."
+    if np.allclose(np.subtract(answer, true)[:, 0], 1) and np.allclose(np.asarray(answer)[:, 1], true[:, 1]):
+        return "one pixel too far to the right: pixel 0 goes to width - 1."
+    return "x becomes width - 1 - x, y stays, and then the rows change places."
+
+
+def _normalised_mean_error(function):
+    rng = np.random.default_rng(0)
+    true = rng.uniform(50, 150, (68, 2))
+    found = true + rng.normal(0, 3, (68, 2))
+    answer, expected = function(found, true), nme(found, true)
+    if answer is None:
+        return NOT_ATTEMPTED
+    if np.ndim(answer):
+        return f"one number is needed, not {np.size(answer)}: take the mean over the landmarks."
+    hints = {
+        expected * np.linalg.norm(true[36] - true[45]): "divide by the distance of the outer eye corners.",
+        nme(found, true, (37, 46)): "300-W counts from 1: its 37 and 46 are rows 36 and 45.",
+        expected * 100: "as a share, not in percent.",
+        nme(found, true) * np.linalg.norm(true[36] - true[45]) / np.linalg.norm(found[36] - found[45]): (
+            "the eyes' distance is that of the true landmarks."
+        ),
+    }
+    for wrong, hint in hints.items():
+        if np.isclose(answer, wrong, rtol=1e-4):
+            return hint
+    return (
+        None
+        if np.isclose(answer, expected, rtol=1e-4)
+        else f"your function gives {answer:.4f}, and it is {expected:.4f}."
+    )
+
+
+def _angle_off_the_axis(function):
+    for angles in ([0, 0, 0], [0, 25, 0], [-40, 10, 30], [120, 0, 5]):
+        R = Rotation.from_euler("YXZ", angles, degrees=True).as_matrix()
+        answer, true = function(R), np.degrees(np.arccos(np.clip(R[2, 2], -1, 1)))
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.isclose(answer, np.radians(true)) and true:
+            return "that is in radians: np.degrees."
+        if not np.isclose(answer, true, atol=1e-3):
+            return f"a head turned by yaw {-angles[0]}, pitch {-angles[1]}, roll {angles[2]} is {true:.1f} degrees off."
+    return None
+
+
+def _eye_aspect_ratio(function):
+    landmarks = np.random.default_rng(0).uniform(50, 150, (68, 2))
+    answer, true = function(landmarks[36:42].copy()), measures(landmarks)["right eye"]
+    if answer is None:
+        return NOT_ATTEMPTED
+    if np.isclose(answer, 2 * true, rtol=1e-4):
+        return "the 2 in the denominator is missing: there are two openings."
+    return None if np.isclose(answer, true, rtol=1e-4) else f"your function gives {answer:.3f}, and it is {true:.3f}."
+
+
+def _count_the_blinks(function):
+    open_, shut = [0.3] * 5, [0.05] * 3
+    trembling = [0.3, 0.14, 0.16, 0.14, 0.16, 0.1, 0.3]
+    cases = {
+        "two clear blinks": ([*open_, *shut, *open_, *shut, *open_], 2),
+        "open eyes": (open_, 0),
+        "a dip that trembles about 0.15": ([*open_, *trembling, *open_], 1),
+        "an eye that is still closed at the end": ([*open_, *shut, *open_, *shut], 1),
+        "an eye that narrows to 0.18": ([0.3, 0.18, 0.3], 0),
+    }
+    for name, (ratios, true) in cases.items():
+        answer = function(np.array(ratios))
+        if answer is None:
+            return NOT_ATTEMPTED
+        if answer != true:
+            return f"{name}: your function counts {answer}, and it is {true}."
+    return None
+
+
+def _a_blink_in_time(function):
+    for t, true in ((0.3, 0), (1.0, 0), (1.05, 0.5), (1.1, 1), (1.175, 0.25), (1.2, 0), (2.0, 0)):
+        answer = function(t)
+        if answer is None:
+            return NOT_ATTEMPTED
+        for eye in ("right eye closed", "left eye closed"):
+            if not np.isclose(answer[eye], true, atol=1e-6):
+                return f"at {t} s {eye!r} should be {true:.2f}, and is {answer[eye]:.2f}."
+    return None
+
+
 EXERCISES = {
     "about 100 keypoints": _about_100_keypoints,
     "half-pixel mapping": _half_pixel_mapping,
@@ -204,4 +301,10 @@ EXERCISES = {
     "scale from a known length": _scale_from_a_known_length,
     "depth error": _depth_error,
     "breaking RANSAC": _breaking_ransac,
+    "mirrored landmarks": _mirrored_landmarks,
+    "normalised mean error": _normalised_mean_error,
+    "angle off the axis": _angle_off_the_axis,
+    "eye aspect ratio": _eye_aspect_ratio,
+    "count the blinks": _count_the_blinks,
+    "a blink in time": _a_blink_in_time,
 }

@@ -6,8 +6,11 @@ Left and right are the person's own; the person's right eye is on the left of th
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import skimage.data
+from matplotlib.tri import LinearTriInterpolator, Triangulation
+from scipy.spatial import Delaunay
 from scipy.spatial.transform import Rotation
 from skimage.feature import Cascade
 
@@ -71,6 +74,24 @@ def box_of_detection(x, y, width, height):
     side = MARGIN * longer
     centre = np.array([x + (width - 1) / 2 + right, y + (height - 1) / 2 + down])  # a detection counts whole pixels
     return np.array([*(centre - side / 2), side, side])
+
+
+# Which of the 308 points of Sapiens2 enclose each of the 48 landmarks that it has, too: the landmark is their middle
+# (one point stands twice). Same named points: corners of eyes and mouth, middles of lips, ends of brows, nose; along
+# lids, lips and brows the place is approximate. Names and order: facebookresearch/sapiens, goliath.py.
+# fmt: off
+SAPIENS2 = {
+    8: (77, 77), 27: (71, 71), 30: (178, 178), 33: (179, 179), 31: (183, 183), 35: (186, 186),
+    17: (80, 80), 18: (83, 85), 19: (81, 82), 20: (84, 86), 21: (78, 79),
+    26: (89, 89), 25: (93, 95), 24: (90, 91), 23: (92, 94), 22: (87, 88),
+    36: (121, 121), 37: (123, 126), 38: (127, 127), 39: (120, 120), 40: (165, 168), 41: (164, 167),
+    45: (97, 97), 44: (99, 102), 43: (103, 103), 42: (96, 96), 47: (148, 151), 46: (147, 150),
+    48: (188, 188), 49: (192, 196), 50: (197, 197), 51: (190, 190), 52: (198, 198), 53: (193, 199), 54: (189, 189),
+    55: (195, 203), 56: (202, 202), 57: (191, 191), 58: (201, 201), 59: (194, 200),
+    60: (204, 204), 61: (213, 213), 62: (206, 206), 63: (214, 214), 64: (205, 205),
+    65: (218, 218), 66: (207, 207), 67: (217, 217),
+}
+# fmt: on
 
 
 class NoFace(ValueError):
@@ -157,7 +178,7 @@ def fit_shape(mean, modes, points, noise=0.02, rounds=10):
     for _ in range(rounds):
         shape = mean + np.tensordot(weights, modes, 1)
         camera = cameras_of(shape[None], points[None])[0]
-        basis = (modes @ camera.T).reshape(len(modes), 68 * 2).T
+        basis = (modes @ camera.T).reshape(len(modes), 2 * len(points)).T
         rest = (points - mean @ camera.T).ravel()
         scale = noise * np.linalg.norm(camera) / 2**0.5
         weights = np.linalg.solve(basis.T @ basis + scale**2 * np.eye(len(modes)), basis.T @ rest)
@@ -194,6 +215,17 @@ def expression_modes(mean):
     jaw[[48, 54, 60, 64]] = 0.4
     modes["mouth open"] = jaw[:, None] * np.array([0, 0.22, 0.08])
     return modes
+
+
+def warp(image, source, target):
+    """`image` (H, W, 3), bent piecewise-affinely: what was at points `source` (N, 2) is then at `target` (N, 2).
+
+    Outside of the target's convex hull the picture takes the colour of its first pixel: include its corners.
+    """
+    y, x = np.mgrid[: image.shape[0], : image.shape[1]]
+    mesh = Triangulation(*np.transpose(target), Delaunay(target).simplices)
+    came_from = [LinearTriInterpolator(mesh, c)(x, y).filled(0).astype(np.float32) for c in np.transpose(source)]
+    return cv2.remap(image, *came_from, cv2.INTER_LINEAR)
 
 
 def frontal(landmarks, mean, modes):

@@ -134,21 +134,66 @@ def test_without_jitter_the_box_stays_and_with_it_scatters_as_told():
 # Losses and optimiser
 
 
-def test_losses_vanish_where_the_heatmap_is_the_target():
+def gaussians(places):
+    """Heatmaps (1, 68, 16, 16) whose probabilities are Gaussians of one cell about places (68, 2), from 0 to 1."""
     cells = torch.arange(16.0)
-    places = torch.tensor([[[0.5, 0.4]]])
-    x, y = (torch.exp(-((cells - 15 * p) ** 2) / 2) for p in places[0, 0])
-    target = y[:, None] * x / (x.sum() * y.sum())
-    loss = recipe.losses(target.log()[None, None], places, 1.0)
-    assert loss["distance"].item() < 1e-3
-    assert loss["entropy"].item() == pytest.approx(-(target * target.log()).sum().item(), rel=1e-4)
+    x, y = (torch.exp(-((cells - 15 * p[:, None]) ** 2) / 2) for p in places.T)
+    return (y[:, :, None] * x[:, None] / (x.sum(1) * y.sum(1))[:, None, None])[None].clamp(min=1e-30)
+
+
+def test_losses_vanish_where_the_heatmap_is_the_target():
+    places = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
+    target = gaussians(places)
+    loss = recipe.losses(target.log(), places[None], 1.0)
+    assert loss["distance"].item() < 1e-3 and loss["opening"].item() < 1e-3
+    assert loss["entropy"].item() == pytest.approx(-(target * target.log()).sum().item() / 68, rel=1e-4)
 
 
 def test_no_idea_costs_the_logarithm_of_the_cells_and_points_outside_nothing():
-    places = torch.tensor([[[0.5, 0.5], [1.2, 0.5]]])
-    loss = recipe.losses(torch.zeros(1, 2, 16, 16), places, 1.0)
+    places = torch.full((1, 68, 2), 0.5)
+    places[0, 1] = torch.tensor([1.2, 0.5])
+    loss = recipe.losses(torch.zeros(1, 68, 16, 16), places, 1.0)
     assert loss["entropy"].item() == pytest.approx(np.log(256), rel=1e-5)
     assert loss["distance"].item() < 1e-4  # the mean of an even map is its middle
+
+
+def test_an_eye_found_half_a_cell_too_open_costs_as_an_opening_and_a_shift_of_the_face_does_not():
+    places = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
+    open_ = places.clone()
+    open_[[37, 38], 1] -= 0.5 / 15
+    loss = recipe.losses(gaussians(open_).log(), places[None], 1.0)
+    assert loss["opening"].item() == pytest.approx(2 * 2 * 0.5 / 7, rel=1e-2)  # two of seven openings, weight 2
+    shifted = recipe.losses(gaussians(places + 0.5 / 15).log(), places[None], 1.0)
+    assert shifted["opening"].item() < 1e-2 < shifted["distance"].item()
+
+
+# Acting
+
+
+def test_acting_keeps_the_nose_and_lids_never_cross():
+    landmarks = 50 * FLAT + 80
+    mean = np.column_stack([FLAT, 0.3 * np.cos(FLAT[:, 0] * 2) * np.cos(FLAT[:, 1])])
+    gaps = []
+    for seed in range(200):
+        moved = recipe.acting(landmarks, mean, np.random.default_rng(seed))
+        np.testing.assert_allclose(moved[27:36], landmarks[27:36])
+        upper, lower = np.transpose(recipe.LIDS)
+        gaps.append((moved[lower] - moved[upper])[:, 1] / (landmarks[lower] - landmarks[upper])[:, 1])
+    gaps = np.array(gaps)
+    assert gaps.min() > -0.15 and (gaps < 0.2).mean() > 0.1 and (gaps > 0.9).mean() > 0.2
+    assert (np.abs(gaps[:, 0] - gaps[:, 2]) > 0.5).mean() > 0.1  # some wink
+
+
+def test_what_was_at_a_landmark_is_where_it_has_moved_to():
+    rng = np.random.default_rng(0)
+    places = 45 * FLAT + [64, 40]
+    target = places + rng.normal(0, 0.7, places.shape)
+    target[66] = target[62] + places[66] - places[62]  # the mouth opens no wider
+    y, x = np.mgrid[:128, :128]
+    view = np.stack([x, y, 0 * x], axis=2).astype(np.uint8)  # each pixel's colour says where it was
+    bent = recipe.acted(view, places, target, rng).astype(np.float32)
+    there = cv2.remap(bent, np.float32(target[:, None]), None, cv2.INTER_LINEAR)[:, 0, :2]
+    assert np.abs(there - places).mean() < 0.5
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 24), (3, 16, 48), (1, 48, 16)])

@@ -8,7 +8,9 @@ The network is `VitPoseForPoseEstimation` from random weights: a small vision tr
    its original. `benchmarks.face_labels` finds by how much, from the mean face's mirror symmetry, and takes it out.
 2. Network. Cross-entropy of each heatmap's softmax to a Gaussian about the landmark, and the distance from the
    landmark to the mean place on the map (which is how `helpers.faces.landmarks_of` reads it). Muon (Jordan 2024) for
-   the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do.
+   the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do. Some faces are made to
+   act, by a piecewise-affine warp: the data hold few closed eyes, and a network that has hardly seen any draws all
+   eyes half open. For the same reason the openings of eyes and mouth have a loss of their own.
 3. Shape. `training.face_shape`: a mean and a few modes in 3D, from the 2D labels.
 
 DIR holds `faces.parquet` with columns `image`, `landmarks` (68, 2), `identity`, `source`, `split` (by identity):
@@ -39,9 +41,10 @@ from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEst
 
 from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
-from helpers.faces import CROP, NAMES, box_of
+from helpers.faces import CROP, NAMES, box_of, cameras_of, expression_modes, warp
 from training.face_shape import person_modes, shape_model, shape_report
 
+LIDS, LIPS = ((37, 41), (38, 40), (43, 47), (44, 46)), ((61, 67), (62, 66), (63, 65))  # upper and lower
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
 SILENT = ("data", "work", "out", "weights", "cpu")  # options that are places on one machine
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
@@ -76,11 +79,49 @@ def photometric(image, rng):
     return image
 
 
-class Faces(IterableDataset):
-    """Endless views of faces. `helen` is the share of views of that source; `start` is the view to go on from."""
+def acting(points, mean, rng):
+    """Landmarks (68, 2) as a random expression would move them; `mean` is the mean shape (68, 3)."""
+    camera = cameras_of(mean[None], points[None] - points.mean(0))[0]
+    unit = np.linalg.norm(camera, axis=1).mean()
+    strengths = {
+        "brows up": rng.uniform(-0.5, 1.0) * (rng.random() < 0.4),
+        "smile": rng.uniform(-0.7, 0.7) * (rng.random() < 0.4),
+        "mouth open": rng.uniform(-0.5, 1.0) * (rng.random() < 0.4),
+        "eyes wide": rng.uniform(0, 1) * (rng.random() < 0.2),
+    }
+    closed = max(-(points[66] - points[62]) @ camera[:, 1] / (0.22 * unit**2), -1)  # as far as the lips can go
+    strengths["mouth open"] = max(strengths["mouth open"], min(closed, 0))
+    modes = expression_modes(mean)
+    moved = points + sum(strength * modes[name] @ camera.T for name, strength in strengths.items())
+    both = rng.random() < 0.5
+    for eye in (LIDS[:2], LIDS[2:]):
+        if both or rng.random() < 0.5:
+            upper, lower = np.transpose(eye)
+            gap = (moved[lower] - moved[upper]) * rng.uniform(0, 1.1) * (rng.random() < 0.7)
+            moved[upper], moved[lower] = moved[upper] + 0.85 * gap, moved[lower] - 0.15 * gap
+    return moved
 
-    def __init__(self, faces, size, helen, seed, start=0):
+
+def acted(view, source, target, rng):
+    """The view bent from landmarks `source` to `target`, px; a mouth that opens is dark inside."""
+    edge = np.linspace(0, len(view) - 1, 5)
+    ring = np.array([(a, b) for a in edge for b in edge if {a, b} & {edge[0], edge[-1]}])
+    bent = warp(view, np.vstack([source, ring]), np.vstack([target, ring]))
+    before, after = (np.linalg.norm(p[66] - p[62]) for p in (source, target))
+    if after > before + 2:
+        inside = bent.copy()
+        cv2.fillPoly(inside, [np.round(target[60:68]).astype(np.int32)], rng.integers(10, [90, 50, 50]).tolist())
+        bent = cv2.addWeighted(inside, share := rng.uniform(0.5, 1), bent, 1 - share, 0)
+    return bent
+
+
+class Faces(IterableDataset):
+    """Endless views of faces. `helen` is the share of views of that source, `act` that of the faces that are made to
+    act; `mean` is the mean shape (68, 3), `start` is the view to go on from."""
+
+    def __init__(self, faces, size, helen, seed, start=0, act=0.0, mean=None):
         self.faces, self.size, self.helen, self.seed, self.start = faces, size, helen, seed, start
+        self.act, self.mean = act, mean
         self.rows = [np.flatnonzero((faces["source"] == "helen") == which) for which in (False, True)]
 
     def __iter__(self):
@@ -103,7 +144,11 @@ class Faces(IterableDataset):
         affine = np.column_stack([linear, (self.size - 1) / 2 - linear @ centre])
         border = rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE])
         view = cv2.warpAffine(image, affine, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=int(border))
-        places = (points @ affine[:, :2].T + affine[:, 2]) / (self.size - 1)  # 0 and 1: first and last pixel's centre
+        places = points @ affine[:, :2].T + affine[:, 2]
+        if rng.random() < self.act and places.min() > 1 and places.max() < self.size - 2:
+            target = acting(points, self.mean, rng) @ affine[:, :2].T + affine[:, 2]
+            view, places = acted(view, places, target, rng), target
+        places = places / (self.size - 1)  # 0 and 1: first and last pixel's centre
         return {"view": photometric(view, rng).transpose(2, 0, 1), "places": places.astype(np.float32)}
 
 
@@ -171,7 +216,8 @@ def orthogonal(matrices, rounds=4):
 
 
 def losses(heatmaps, places, sigma):
-    """Cross-entropy to a Gaussian of `sigma` cells about each place, and the distance in cells to the mean place."""
+    """Cross-entropy to a Gaussian of `sigma` cells about each place, the distance in cells to the mean place, and that
+    of the openings between lids and between lips."""
     size = heatmaps.shape[-1]
     cells = torch.arange(size, device=heatmaps.device, dtype=torch.float32)
     goal = places * (size - 1)
@@ -182,8 +228,14 @@ def losses(heatmaps, places, sigma):
     entropy = -(logarithm * y[..., None] * x[..., None, :]).sum((2, 3))
     probability = logarithm.exp()
     mean = torch.stack([probability.sum(2) @ cells, probability.sum(3) @ cells], -1)
-    distance = (mean - goal).norm(dim=-1)
-    return {"entropy": (entropy * inside).sum() / inside.sum(), "distance": (distance * inside).sum() / inside.sum()}
+    off = mean - goal
+    upper, lower = torch.tensor(LIDS + LIPS).T
+    opening = (off[:, upper] - off[:, lower]).norm(dim=-1) * inside[:, upper] * inside[:, lower]
+    return {
+        "entropy": (entropy * inside).sum() / inside.sum(),
+        "distance": (off.norm(dim=-1) * inside).sum() / inside.sum(),
+        "opening": 2 * opening.mean(),
+    }
 
 
 # --- the run ----------------------------------------------------------------------------------------------------
@@ -211,6 +263,7 @@ class Run:
             self.judged = load_faces(self.options.data, "validation")
         self.shifts = shifts_of(self.stored)
         self.faces = mend(self.stored, self.shifts)
+        self.mean, self.modes = shape_model(self.faces["landmarks"])
 
     def train(self):
         """Train for `--minutes`, cosine schedule by the clock, state saved every two minutes."""
@@ -229,7 +282,8 @@ class Run:
         if self.state["minutes"] >= options.minutes:
             return
         seed = options.seed + 1000 * accelerator.process_index
-        views = Faces(self.faces, options.size, options.helen, seed, self.state["step"] * options.batch)
+        start = self.state["step"] * options.batch
+        views = Faces(self.faces, options.size, options.helen, seed, start, options.act, self.mean)
         loader = DataLoader(views, batch_size=options.batch, num_workers=options.workers)
         model, *optimizers = accelerator.prepare(self.model, *optimizers)
         for optimizer, kept in zip(optimizers, self.state.get("optimizers", []), strict=False):
@@ -298,7 +352,7 @@ class Run:
         processor = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": size, "width": size}}
         processor |= {"image_mean": MEAN, "image_std": STD}
         (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
-        mean, modes = shape_model(self.faces["landmarks"])
+        mean, modes = self.mean, self.modes
         shape = {"mean": mean, "modes": modes}
         shape["people"] = person_modes(mean, modes, self.faces["landmarks"], self.faces["identity"])
         save_file({key: value.astype(np.float32) for key, value in shape.items()}, out / "shape.safetensors")
@@ -337,6 +391,7 @@ def parse(arguments=None):
     parser.add_argument("--upscale", type=int, default=2, help="heatmap cells per patch")
     parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
     parser.add_argument("--helen", type=float, default=0.5, help="share of HELEN among the views")
+    parser.add_argument("--act", type=float, default=0.4, help="share of views that are made to act")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
     parser.add_argument("--lr", type=float, default=0.012, help="of Muon; AdamW takes a twentieth")
     parser.add_argument("--tune", action="store_true", help="hold out a tenth of the training people and measure on it")

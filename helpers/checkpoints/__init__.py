@@ -41,7 +41,8 @@ TABLE = {
         model_class="AutoModelForPoseEstimation",
         bundled_licence="research and learning (see its card)",
         hub_id="facebook/sapiens2-pose-0.4b",
-        hub_licence="custom licence",
+        hub_licence="Sapiens2 licence",
+        hub_mb=1703,
     ),
 }
 
