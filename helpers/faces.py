@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import skimage.data
 from matplotlib.tri import LinearTriInterpolator, Triangulation
+from PIL import Image
 from scipy.spatial import Delaunay
 from scipy.spatial.transform import Rotation
 from skimage.feature import Cascade
@@ -107,8 +108,10 @@ def detections(photo, smallest=40):
 
     Returns:
         Rows x, y, width, height in whole pixels; none at all is an array (0, 4).
+
+    Raises ValueError if `photo` is something else.
     """
-    image = np.asarray(photo)
+    image, smallest = _rgb(photo), max(smallest, 24)
     if min(image.shape[:2]) < smallest:
         return np.zeros((0, 4))
     cascade = Cascade(skimage.data.lbp_frontal_face_cascade_filename())
@@ -125,20 +128,24 @@ def face_boxes(photo, smallest=40):
 
     Raises NoFace where none is found, and says so if there is one in the photograph turned by a quarter or a half.
     """
-    found = detections(photo, smallest)
+    image = _rgb(photo)
+    found = detections(image, smallest)
     if len(found):
-        return np.array([box_of_detection(*row) for row in found])
-    for turns in (1, 2, 3):
-        if len(detections(np.rot90(np.asarray(photo), turns), smallest)):
-            raise NoFace(
-                f"No upright face, but there is one if the photograph is turned by {90 * turns} degrees: "
-                f"use photo.rotate({90 * turns}, expand=True)."
-            )
-    height, width = np.asarray(photo).shape[:2]
+        middle, corner = found[:, None, :2] + found[:, None, 2:] / 2, found[:, :2]
+        within = ((middle > corner) & (middle < corner + found[:, 2:])).all(2)  # the cascade may find a face twice
+        return np.array([box_of_detection(*row) for row in found[~np.tril(within, -1).any(1)]])
+    widths = [detections(np.rot90(image, turns), smallest)[:, 2].max(initial=0) for turns in (1, 2, 3)]
+    if any(widths):  # the largest, as the cascade takes some things for small faces
+        angle = 90 * (1 + int(np.argmax(widths)))
+        raise NoFace(
+            f"No upright face, but what looks like one if the photograph is turned by {angle} degrees: "
+            f"use photo.rotate({angle}, expand=True)."
+        )
+    height, width = image.shape[:2]
     raise NoFace(
         f"No face was found in {width}x{height} pixels. The detector knows upright, frontal faces of at least "
-        f"{smallest} pixels, with a little room around them. Crop, enlarge or turn the photograph, pass a smaller "
-        "`smallest` (24 is the least), or give the box yourself."
+        f"{max(smallest, 24)} pixels, with a little room around them. Crop, enlarge or turn the photograph, pass a "
+        "smaller `smallest` (24 is the least), or give the box yourself."
     )
 
 
@@ -175,6 +182,7 @@ def cameras_of(shapes, views):
 def fit_shape(mean, modes, points, noise=0.02, rounds=10):
     """The camera (2, 3), coefficients and reprojected points of the shape model for centred labels (68, 2)."""
     weights = np.zeros(len(modes))
+    modes = modes - modes.mean(1, keepdims=True)  # the labels are centred, whatever moves
     for _ in range(rounds):
         shape = mean + np.tensordot(weights, modes, 1)
         camera = cameras_of(shape[None], points[None])[0]
@@ -232,7 +240,8 @@ def frontal(landmarks, mean, modes):
     """Landmarks (68, 2) as they would lie if the head faced the camera upright, in outer-eye distances of the model.
 
     The shape model (mean (68, 3), modes (M, 68, 3)) is fitted under a scaled orthographic camera (`fit_shape`); each
-    landmark keeps its place in the image, takes its depth from the model, and is turned back.
+    landmark keeps its place in the image, takes its depth from the model, and is turned back. The modes should hold
+    those of the persons and of the expressions: what the model can't do, it takes for a turn of the head.
 
     Raises ValueError if a landmark is not finite.
     """
@@ -280,6 +289,14 @@ def head_angles_deg(R):
     """
     yaw, pitch, roll = Rotation.from_matrix(R).as_euler("YXZ", degrees=True)
     return {"yaw": -float(yaw), "pitch": -float(pitch), "roll": float(roll)}
+
+
+def _rgb(photo):
+    """A photograph as an array (H, W, 3)."""
+    image = np.asarray(photo.convert("RGB") if isinstance(photo, Image.Image) else photo)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"A photograph is a PIL image or an RGB array (H, W, 3), not an array of shape {image.shape}.")
+    return image
 
 
 def _finite(landmarks):

@@ -119,7 +119,11 @@ def nme(found, true, corners=(36, 45)):
 
     Returns:
         One number for each face, (...); times 100 it is in percent.
+
+    Raises ValueError if the number of landmarks differs.
     """
     found, true = np.asarray(found, dtype=float), np.asarray(true, dtype=float)
+    if found.shape[-2:] != true.shape[-2:]:
+        raise ValueError(f"Found landmarks of shape {found.shape} and true ones {true.shape}: pass them row by row.")
     unit = np.linalg.norm(true[..., corners[0], :] - true[..., corners[1], :], axis=-1)
     return np.linalg.norm(found - true, axis=-1).mean(-1) / unit

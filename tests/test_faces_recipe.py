@@ -2,6 +2,7 @@
 
 import io
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -241,6 +242,50 @@ def test_shape_model_recovers_a_known_shape_and_mode_from_views():
     assert abs(cosine) > 0.9
     report = face_shape.shape_report(mean, modes, views[:50])
     assert report["residual"]["with modes"] < 0.4 * report["residual"]["mean shape"]
+
+
+@pytest.fixture(scope="module")
+def population():
+    """The bundled shape, labels of 80 persons, whose they are, and the modes (2, 204) that the persons differ by.
+
+    They differ by modes 1 and 2; their labels, by mode 0, a turn, by modes 3 and 4, and half as much by mode 1.
+    """
+    rng, shape = np.random.default_rng(0), load_file(Path(checkpoints.find("face-landmarks")) / "shape.safetensors")
+    mean, modes = shape["mean"].astype(float), shape["modes"].astype(float)
+    natures = rng.normal(size=(80, 2)) * [1, 0.6]
+    people = np.repeat(np.arange(80), rng.integers(2, 7, 80))
+    weights = np.zeros((len(people), len(modes)))
+    weights[:, 1:3] = natures[people]
+    weights[:, [0, 1, 3, 4]] += rng.normal(size=(len(people), 4)) * [1, 0.5, 1, 1]
+    views = ((mean + np.tensordot(weights, modes, 1)) @ rotations(len(people), rng).mT)[..., :2]
+    views = views * rng.uniform(20, 90, (len(people), 1, 1)) + rng.uniform(0, 200, (len(people), 1, 2))
+    deviations = (natures - natures.mean(0)) @ modes[1:3].reshape(2, -1) / 79**0.5
+    _, lengths, directions = np.linalg.svd(deviations, full_matrices=False)
+    return mean, modes, views, people, lengths[:2, None] * directions[:2]
+
+
+def test_person_modes_are_what_people_differ_by_and_not_what_changes_within_them(population):
+    mean, modes, views, people, true = population
+    found = face_shape.person_modes(mean, modes, views, people, count=3)
+    np.testing.assert_allclose(found, (found * [-1, 1, 1])[:, MIRROR], atol=1e-6)
+    found = found.reshape(3, -1)
+    lengths = np.linalg.norm(found, axis=1)
+    np.testing.assert_allclose(lengths[:2], np.linalg.norm(true, axis=1), rtol=0.1)
+    assert lengths[2] < 0.15  # modes 3 and 4 leave twice that in the persons' averages
+    cosines = (found[:2] * true).sum(1) / lengths[:2] / np.linalg.norm(true, axis=1)
+    assert (np.abs(cosines) > 0.95).all()
+
+
+def test_persons_with_a_single_label_and_the_names_of_persons_do_not_matter(population):
+    mean, modes, views, people, _ = population
+    rng = np.random.default_rng(1)
+    single = views[:20] + rng.normal(0, 20, (20, 68, 2))
+    order = rng.permutation(len(people) + 20)
+    names = np.array([f"person {i * 7919 % 101}" for i in people] + [f"stranger {i}" for i in range(20)])
+    expected = face_shape.person_modes(mean, modes, views, people, 2)
+    found = face_shape.person_modes(mean, modes, np.concatenate([views, single])[order], names[order], 2)
+    signs = np.sign((found * expected).sum((1, 2), keepdims=True))
+    np.testing.assert_allclose(found * signs, expected, atol=1e-6)
 
 
 # The whole recipe

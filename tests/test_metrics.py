@@ -16,6 +16,7 @@ from helpers.metrics import (
     match_errors,
     matching_score,
     mean_matching_accuracy,
+    nme,
     repeatability,
     reprojection_error,
     rotation_error_deg,
@@ -311,3 +312,45 @@ def test_add_of_a_turn_is_the_chord_that_each_point_runs_through():
 def test_no_points_have_no_error():
     assert np.isnan(reprojection_error([], [], K))
     assert np.isnan(add([], IDENTITY, IDENTITY))
+
+
+# Landmarks
+
+
+def test_nme_by_hand():
+    true, found = np.zeros((68, 2)), np.zeros((68, 2))
+    true[36], true[45] = found[36], found[45] = (
+        [10, 20],
+        [40, 60],
+    )  # 37 and 46 in 300-W, which counts from 1: 50 px apart
+    found[30] = [6, 8]
+    assert nme(found, true) == pytest.approx(10 / 68 / 50)
+    found[36] = [10, 0]  # the unit is the true distance, whatever was found
+    assert nme(found, true) == pytest.approx((10 + 20) / 68 / 50)
+    assert nme([[0, 0], [4, 0], [1, 1]], [[0, 0], [4, 0], [1, 3]], corners=(0, 1)) == pytest.approx(2 / 3 / 4)
+
+
+@examples
+@given(seeds)
+def test_nme_does_as_scipy_does_and_knows_no_scale_place_or_turn(seed):
+    rng = np.random.default_rng(seed)
+    true, found = rng.uniform(0, 99, (2, 68, 2))
+    expected = cdist(found, true).diagonal().mean() / cdist(true, true)[36, 45]
+    assert nme(found, true) == pytest.approx(expected)
+    angle, scale, place = rng.uniform(0, 2 * np.pi), rng.uniform(0.1, 10), rng.uniform(-99, 99, 2)
+    R = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    assert nme(found @ R.T + place, true @ R.T + place) == pytest.approx(expected)
+
+
+def test_nme_of_many_faces_is_one_number_for_each():
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0, 99, (2, 3, 68, 2))
+    offsets = np.array([[0, 1, 2], [3, 4, 5]])
+    unit = np.hypot(*np.moveaxis(true[..., 36, :] - true[..., 45, :], -1, 0))
+    np.testing.assert_allclose(nme(true + offsets[..., None, None] * [0.6, 0.8], true), offsets / unit, atol=1e-12)
+    assert np.shape(nme(true[0, 0], true[0, 0])) == ()
+
+
+def test_nme_of_landmarks_without_a_partner_is_refused():
+    with pytest.raises(ValueError, match="row by row"):
+        nme(np.ones((1, 2)), np.random.default_rng(0).normal(size=(68, 2)))
