@@ -1,5 +1,6 @@
 """`helpers.exercises`: every exercise knows the right answer, the usual mistake, and a cell that nobody has touched."""
 
+import itertools
 import re
 
 import numpy as np
@@ -46,7 +47,43 @@ def forget_to_return(points, pixels, K):
     pixels[0] = 0
 
 
+def flipped(points):
+    """Landmarks mirrored in a photograph of 320 pixels, by iBUG's own order of the mirrored rows."""
+    rows = [*range(16, -1, -1), *range(26, 16, -1), *range(27, 31), *range(35, 30, -1), 45, 44, 43, 42, 47, 46]
+    rows += [39, 38, 37, 36, 41, 40, *range(54, 47, -1), *range(59, 54, -1), *range(64, 59, -1), 67, 66, 65]
+    return np.array([[319 - x, y] for x, y in points[rows]])
+
+
+def share(found, true):
+    return cdist(found, true).diagonal().mean() / cdist(true, true)[36, 45]
+
+
+def off_axis(R):
+    return np.degrees(np.arccos(-(R @ [0, 0, -1]) @ [0, 0, 1]))
+
+
+def aspect(eye):
+    d = cdist(eye, eye)
+    return (d[1, 5] + d[2, 4]) / d[0, 3] / 2
+
+
+def blinks(ratios):
+    states = [0 if r < 0.15 else 1 for r in ratios if r < 0.15 or r > 0.2]
+    return sum(a < b for a, b in itertools.pairwise(states))
+
+
+def blink(t):
+    closed = max(0, 1 - abs(t - 1.1) / 0.1)
+    return {"right eye closed": closed, "left eye closed": closed}
+
+
 RIGHT = {
+    "mirrored landmarks": [lambda points, width: flipped(points), lambda points, _: torch.tensor(flipped(points))],
+    "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
+    "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
+    "eye aspect ratio": [aspect, lambda eye: torch.tensor(aspect(eye))],
+    "count the blinks": [blinks, lambda ratios: np.int64(blinks(ratios))],
+    "a blink in time": [blink, lambda t: {name: np.float32(closed) for name, closed in blink(t).items()}],
     "camera position": [[-2, 0, 1], np.array([[-2.0], [0.0], [1.0]]), (-2.001, 0, 1)],
     "cropped and resized": [374.5, np.float32(374.5)],
     "reprojection error": [rms, lambda *arguments: torch.tensor(rms(*arguments))],
@@ -68,6 +105,36 @@ RIGHT = {
     ],
 }
 WRONG = {
+    "mirrored landmarks": [
+        (lambda points, width: points * [-1, 1] + [width - 1, 0], "row 36 must be the right eye again"),
+        (lambda points, width: flipped(points) + np.array([1, 0]), "pixel 0 goes to width - 1"),
+        (lambda points, width: points, "x becomes width - 1 - x"),
+        (lambda points, width: points[:5], r"shape \(68, 2\), not \(5, 2\)"),
+    ],
+    "normalised mean error": [
+        (lambda found, true: cdist(found, true).diagonal().mean(), "divide by the distance of the outer eye"),
+        (lambda found, true: 100 * share(found, true), "not in percent"),
+        (lambda found, true: cdist(found, true).diagonal().mean() / cdist(true, true)[37, 46], "counts from 1"),
+        (lambda found, true: cdist(found, true).diagonal().mean() / cdist(found, found)[36, 45], "true landmarks"),
+        (lambda found, true: cdist(found, true).diagonal(), "one number is needed, not 68"),
+        (lambda found, true: 0.0, r"gives 0\.0000"),
+    ],
+    "angle off the axis": [
+        (lambda R: np.radians(off_axis(R)), "radians"),
+        (lambda R: off_axis(R) + 1, r"is 0\.0 degrees off"),
+        (lambda R: np.degrees(np.arcsin(R[0, 2])), "yaw 0, pitch -25, roll 0 is 25.0"),
+    ],
+    "eye aspect ratio": [(lambda eye: 2 * aspect(eye), "2 in the denominator"), (lambda eye: 0.3, r"gives 0\.300")],
+    "count the blinks": [
+        (lambda ratios: sum(np.diff(ratios < 0.15) > 0), "two clear blinks: your function counts 4"),
+        (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) < 0), "trembles about 0.15: your function counts 3"),
+        (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) > 0), "trembles about 0.15: your function counts 3"),
+        (lambda ratios: sum(np.diff((ratios < 0.2).astype(int)) < 0), "narrows to 0.18: your function counts 1"),
+    ],
+    "a blink in time": [
+        (lambda t: {"right eye closed": 0.0, "left eye closed": 0.0}, "at 1.05 s 'right eye closed' should be 0.50"),
+        (lambda t: blink(t) | {"left eye closed": 0.0}, "'left eye closed' should be 0.50, and is 0.00"),
+    ],
     "camera position": [
         ([1, 0, 2], "t itself"),
         ([2, 0, -1], "the sign"),
@@ -124,6 +191,12 @@ WRONG = {
     ],
 }
 FUNCTIONS = (
+    "mirrored landmarks",
+    "normalised mean error",
+    "angle off the axis",
+    "eye aspect ratio",
+    "count the blinks",
+    "a blink in time",
     "mutual nearest neighbours",
     "draws of RANSAC",
     "reprojection error",
