@@ -8,6 +8,7 @@ labels, scattered as the boxes of scikit-image's frontal face cascade do (seeded
 """
 
 import argparse
+import json
 import math
 from itertools import pairwise
 from pathlib import Path
@@ -66,6 +67,14 @@ def dark(processor, kernel_size=3):
         return np.array([face[0]["keypoints"].numpy() for face in found])
 
     return decode
+
+
+def spread(heatmaps, boxes):
+    """The standard deviation (N,) of the place under each map's probabilities, in cells, mean over the landmarks."""
+    chance = torch.as_tensor(heatmaps).flatten(2).softmax(-1).reshape(heatmaps.shape).numpy()
+    cells = np.arange(heatmaps.shape[3])
+    variance = sum(q @ cells**2 - (q @ cells) ** 2 for q in (chance.sum(2), chance.sum(3)))
+    return np.sqrt(variance).mean(1)
 
 
 def peak(heatmaps, boxes):
@@ -145,7 +154,8 @@ def evaluate(folder, stored, shifts, average):
 
         boxes = boxes_of(true, 1.0)
         found = predict(folder, images, boxes)
-        second = predict(folder, images, np.array([box_of(points) for points in found]))
+        boxes_again = np.array([box_of(points) for points in found])
+        second, widths = (predict(folder, images, boxes_again, decode) for decode in (landmarks_of, spread))
         again = summary(second, true)
         across = mend(raw, {source: shifts[source] * [1, 0]})["landmarks"]
         results[source] = summary(found, true) | {
@@ -153,6 +163,7 @@ def evaluate(folder, stored, shifts, average):
             "nme on labels shifted sideways only": summary(found, across)["nme"],
             "second look": {k: again[k] for k in ("nme", "median", "failures_over_10")},
             "measures": response(second, true),
+            "spread in cells": {f"percentile {q}": round(float(np.percentile(widths, q)), 3) for q in (1, 50, 99)},
             "nme of the mean face": summary(boxes[:, None, :2] + average * boxes[:, None, 2:], true)["nme"],
             "nme by jitter": {"0": nme(0), "0.5": nme(0.5), "1": summary(found, true)["nme"], "2": nme(2)},
             "nme by decoding": {"peak": nme(1.0, peak), "DARK": nme(1.0, dark(processor))},
@@ -204,6 +215,9 @@ def main(arguments=None):
     for name, r in portraits(options.checkpoint).items():
         cells = [f"{cell:.2f}" for cell in r["groups"].values()]
         print(f"| {name}, by eye | 1 | {r['nme']:.2f} | | | " + " | ".join(cells) + " |")
+    for source, r in results.items():
+        more = {key: value for key, value in r.items() if key.startswith(("nme ", "second", "measures", "spread"))}
+        print(f"\n{source}:", json.dumps(more, indent=1))
 
 
 if __name__ == "__main__":
