@@ -1,0 +1,166 @@
+"""Make the workout clip that comes with `helpers`: `python -m training.render_workout`.
+
+A mannequin does squats in good and poor form, jumping jacks, lunges and arm raises before a wall and a floor of
+photographed texture, from scikit-image; for two seconds a gym ball rolls by in front. Beside the film lie its truth:
+`workout.npz` with the joints and `workout.json` with the camera, the repetitions and their form. The same seed makes
+the same film, up to the last bit of a graphics driver's rounding.
+
+The film is H.264 in MP4. OpenCV's wheels bring a decoder for it on every platform, browsers and phones play it, and it
+takes a fifth of the room of Motion JPEG. Those wheels can't write it, so PyAV does; `pip install -e ".[training]"`.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+from tqdm.auto import tqdm
+
+from helpers import media
+from training.exercises import perform
+from training.mannequin import COCO, TURNS, Camera, Light, Person, Renderer, room
+
+OUT = Path(media.__file__).parent / "clips"
+SIZE, FPS = (384, 288), 20
+SETS = [
+    ("squat", "good", 2),
+    ("squat", "too shallow", 1),
+    ("squat", "knees in", 1),
+    ("squat", "leaning", 1),
+    ("jumping jack", "good", 4),
+    ("lunge", "good", 2),
+    ("arm raise", "good", 2),
+]
+FACING_DEG = [32, 32, 32, 32, -6, 48, 20]
+PERSON = Person(
+    height=1.72,
+    girth=0.96,
+    skin=(205, 148, 104),
+    hair=(42, 28, 22),
+    style="bun",
+    shirt=(226, 120, 52),
+    sleeves=0.55,
+    trousers=(38, 44, 66),
+    trousers2=(90, 160, 190),
+    trouser_legs=1.88,
+    loose=0.7,
+    shoes=(238, 238, 236),
+)
+OCCLUSION_S = (9.6, 11.6)  # while it rolls by; its way is laid out so that it is in front for these two seconds
+
+
+def scene():
+    """The camera, the light and the empty room."""
+    camera = Camera.looking([0.15, 1.25, 4.3], [0, 0.98, 0], SIZE, 418)
+    brick, gravel = (np.asarray(media.photo(name), np.float32) for name in ("brick", "gravel"))
+    wall = brick[::-1].transpose(1, 0, 2) * (1.05, 0.86, 0.76) + (26, 16, 12)
+    floor = cv2.GaussianBlur(gravel, (0, 0), 2.5) * 0.45 + gravel.mean() * 0.62
+    background = room(camera, wall.astype(np.float32), (floor * (0.98, 1.0, 1.04)).astype(np.float32), 1.5, (2.4, 1.2))
+    return camera, Light(direction=(0.5, 0.8, 0.6)), cv2.GaussianBlur(background, (0, 0), 0.6)
+
+
+def ball_at(time):
+    """The gym ball at a time in seconds: (x, y, z, radius), m."""
+    begin, end = OCCLUSION_S
+    share = (time - begin) / (end - begin)
+    return (-0.75 + 1.5 * share, 0.36, 1.15, 0.36) if -1.2 < share < 2.2 else None
+
+
+def exposed(image, rng, sigma=2.2):
+    """What a small camera makes of it: a little blur, and noise that grows with the light."""
+    image = cv2.GaussianBlur(image, (0, 0), 0.45).astype(np.float32)
+    noise = rng.standard_normal(image.shape[:2], dtype=np.float32)[..., None]
+    noise = 0.8 * noise + 0.4 * rng.standard_normal(image.shape, dtype=np.float32)
+    return np.clip(image + sigma * noise * (0.6 + image / 300), 0, 255).astype(np.uint8)
+
+
+def film(seed=0, person=PERSON, sets=SETS, size=SIZE, progress=True):
+    """Yields (image, Shot, recording, index) of each frame."""
+    camera, light, background = scene()
+    recording = perform(person, sets, FPS, seed, FACING_DEG)
+    rng, renderer = np.random.default_rng([seed, 1]), Renderer(size, sharp=3)
+    try:
+        for index in tqdm(range(len(recording.times)), disable=not progress):
+            joints, feet = recording.joints[index], recording.feet[index]
+            shot = renderer.render(
+                person, joints, camera, background, light, feet, ball_at(recording.times[index])
+            )
+            yield exposed(shot.image, rng), shot, recording, index
+    finally:
+        renderer.close()
+
+
+def write(path, images, fps, crf=27):
+    """Write RGB images (height, width, 3) as H.264 in MP4, its index at the front."""
+    import av  # only this needs it
+
+    with av.open(str(path), "w", options={"movflags": "+faststart", "fflags": "+bitexact"}) as container:
+        stream = None
+        for image in images:
+            if stream is None:
+                options = {"crf": str(crf), "preset": "veryslow", "tune": "animation", "threads": "1"}
+                stream = container.add_stream("libx264", rate=fps, options=options)
+                stream.height, stream.width = image.shape[:2]
+                stream.pix_fmt = "yuv420p"
+                stream.thread_count = 1
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--crf", type=int, default=27, help="quality: less is better and larger")
+    options = parser.parse_args(arguments)
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    shots = []
+
+    def images():
+        for image, shot, recording, _ in film(options.seed):
+            shots.append((shot, recording))
+            yield image
+
+    write(options.out / "workout.mp4", images(), FPS, options.crf)
+    recording, camera = shots[0][1], shots[0][0].camera
+    shots = [shot for shot, _ in shots]
+    R, t = camera.pose
+    np.savez_compressed(
+        options.out / "workout.npz",
+        joints=np.array([shot.joints for shot in shots], np.float32),
+        joints_3d=np.array([shot.joints_3d for shot in shots], np.float32),
+        visibility=np.array([shot.visibility for shot in shots], np.uint8),
+        angles_deg=recording.angles_deg.astype(np.float32),
+        times=recording.times,
+        K=camera.K,
+        R=R,
+        t=t,
+    )
+    repetitions = [
+        {key: round(value, 4) if isinstance(value, float) else value for key, value in rep.items()}
+        for rep in recording.repetitions
+    ]
+    labels = {
+        "fps": FPS,
+        "frames": len(shots),
+        "width": SIZE[0],
+        "height": SIZE[1],
+        "seed": options.seed,
+        "occlusion_s": list(OCCLUSION_S),
+        "person_height": PERSON.height,
+        "camera": {"K": camera.K.tolist(), "R": R.round(12).tolist(), "t": t.round(12).tolist()},
+        "joint_names": list(COCO),
+        "angle_names": list(TURNS),
+        "repetitions": repetitions,
+        "made_with": "python -m training.render_workout",
+        "photographs": {name: media.PHOTOS[name] for name in ("brick", "gravel")},
+    }
+    (options.out / "workout.json").write_text(json.dumps(labels, indent=1) + "\n")
+    for file in sorted(options.out.glob("workout.*")):
+        print(f"{file.name}: {file.stat().st_size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
