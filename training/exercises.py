@@ -16,10 +16,10 @@ from training.mannequin import PELVIS, TURNS, leg_angles, skeleton
 
 # Exercise: its forms, and the seconds of a repetition.
 FORMS = {
-    "squat": (("good", "knees in", "too shallow", "leaning"), 1.9),
-    "jumping jack": (("good",), 1.0),
-    "lunge": (("good",), 2.0),
-    "arm raise": (("good",), 1.7),
+    "squat": (("good", "knees in", "too shallow", "leaning"), 1.75),
+    "jumping jack": (("good",), 0.95),
+    "lunge": (("good",), 1.8),
+    "arm raise": (("good",), 1.5),
 }
 
 
@@ -53,7 +53,7 @@ def standing(person, count):
     both = np.tile([1.0, -1.0], (count, 1))
     zero = np.zeros((count, 2))
     return {
-        "pelvis": np.tile([0, 0.992 * (length["thigh"] + length["shin"]) + length["ankle"], 0.0], (count, 1)),
+        "pelvis": np.tile([0, 0.986 * (length["thigh"] + length["shin"]) + length["ankle"], 0.0], (count, 1)),
         "turn": np.zeros(count),  # the pelvis's, and below, degrees; to the left
         "tilt": np.zeros(count),  # forward
         "lean": np.full(count, 2.0),  # the trunk's, forward, on top of the pelvis's tilt
@@ -75,7 +75,7 @@ def standing(person, count):
 def squat(person, share, form, depth, side):
     pose, h, x = standing(person, len(share)), person.height, share[:, None]
     legs = person.lengths["thigh"] + person.lengths["shin"]
-    drop = {"good": 0.47, "knees in": 0.43, "too shallow": 0.2, "leaning": 0.42}[form] * depth
+    drop = {"good": 0.52, "knees in": 0.46, "too shallow": 0.2, "leaning": 0.42}[form] * depth
     lean = {"good": 36, "knees in": 36, "too shallow": 20, "leaning": 68}[form]
     back = {"good": 0.14, "knees in": 0.13, "too shallow": 0.08, "leaning": 0.2}[form]
     pose["pelvis"] += share[:, None] * np.array([0, -drop * legs, -back * legs])
@@ -102,10 +102,10 @@ def jumping_jack(person, share, form, depth, side):
     pose["ankles"][..., 1] += hop[:, None]
     pose["heel"] += 300 * hop[:, None]
     legs = 0.985 * (length["thigh"] + length["shin"])
-    give = 0.035 * h * (np.exp(-((share / 0.08) ** 2)) * (share > 0.004) + np.exp(-(((share - 1) / 0.1) ** 2)))
+    give = 0.035 * h * (np.exp(-((share / 0.08) ** 2)) * (share > 0.004) + 0.3 * np.exp(-(((share - 1) / 0.05) ** 2)))
     reach = np.sqrt(legs**2 - (spread[:, 0] - length["hip"]) ** 2)
     pose["pelvis"][:, 1] = reach + length["ankle"] + hop * 0.9 - give * smooth(share / 0.05)
-    pose["abduction"] += (150 * depth) * smooth(x)
+    pose["abduction"] += (146 * depth) * x
     pose["elbow"] += 14 * np.sin(np.pi * x)
     pose["knees_out"] += 10 * x
     pose["toes_out"] += 10 * x
@@ -148,7 +148,7 @@ def arm_raise(person, share, form, depth, side):
 DOING = {"squat": squat, "jumping jack": jumping_jack, "lunge": lunge, "arm raise": arm_raise}
 
 
-def perform(person, sets, fps=20.0, seed=0, turns_deg=None, rest=0.45, tempo=0.12, depth=0.05):
+def perform(person, sets, fps=20.0, seed=0, turns_deg=None, rest=0.35, tempo=0.12, depth=0.05):
     """Let a person do `sets`: a list of (exercise, form, repetitions), as in `FORMS`. Returns a Recording.
 
     Args:
@@ -184,8 +184,8 @@ def perform(person, sets, fps=20.0, seed=0, turns_deg=None, rest=0.45, tempo=0.1
             )
             clock += duration
         spans.append((begin, clock, turn, exercise, form))
-        clock += rest + (0.35 if turn != 0 or len(sets) > 1 else 0)
-    times = np.arange(int(np.ceil((clock - 0.35) * fps))) / fps
+        clock += rest + (0.2 if turn != 0 or len(sets) > 1 else 0)
+    times = np.arange(int(np.ceil((clock - 0.2) * fps))) / fps
 
     # Between sets, one stance and one direction go over into the next.
     pose = {key: value.copy() for key, value in standing(person, len(times)).items()}

@@ -191,7 +191,7 @@ def leg_angles(person, hips, pelvis, ankles, feet, knees_out_deg):
         heading = np.arctan2(forward[:, 0], forward[:, 2]) + out
         ahead = np.stack([np.sin(heading), np.zeros(len(out)), np.cos(heading)], 1)
         down = leg / np.linalg.norm(leg, axis=1, keepdims=True)
-        world = frame_of(np.cross(ahead, down), down)
+        world = frame_of(cross(ahead, down), down)
         local = np.stack([0 * bend, -thigh - shin * np.cos(bend), -shin * np.sin(bend)], 1)
         local = frame_of(np.broadcast_to([1.0, 0, 0], local.shape), local)
         upper = world @ np.swapaxes(local, 1, 2)
@@ -204,10 +204,22 @@ def leg_angles(person, hips, pelvis, ankles, feet, knees_out_deg):
 
 def frame_of(x, y):
     """Right-handed frames (..., 3, 3) whose columns are: y's direction second, x (made perpendicular to it) first."""
-    y = y / np.maximum(np.linalg.norm(y, axis=-1, keepdims=True), 1e-9)
-    x = x - (x * y).sum(-1, keepdims=True) * y
-    x = x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-9)
-    return np.stack([x, y, np.cross(x, y)], -1)
+    y = unit(y)
+    x = unit(x - np.einsum("...k,...k->...", x, y)[..., None] * y)
+    x, y = np.broadcast_arrays(x, y)
+    return np.stack([x, y, cross(x, y)], -1)
+
+
+def unit(vectors):
+    """Vectors (..., 3) at length 1."""
+    return vectors / (np.sqrt(np.einsum("...k,...k->...", vectors, vectors))[..., None] + 1e-9)
+
+
+def cross(a, b):
+    """The cross product of (..., 3), without the time that numpy's takes over small arrays."""
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return np.stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
 
 
 def pose_of(joints_mm):
@@ -252,7 +264,7 @@ class Camera:
         x = np.cross(z, [0, 1.0, 0])
         x /= np.linalg.norm(x)
         roll = Rotation.from_euler("Z", roll_deg, degrees=True).as_matrix()
-        R = roll @ np.stack([x, np.cross(z, x), z])
+        R = roll @ np.stack([x, cross(z, x), z])
         K = np.array([[focal, 0, (size[0] - 1) / 2], [0, focal, (size[1] - 1) / 2], [0, 0, 1.0]])
         return cls(K, (R, -R @ np.asarray(position, float)), tuple(size))
 
@@ -320,10 +332,6 @@ ROUND = np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
 FRONT = np.clip(np.sin(ANGLES), 0, 1)  # 1 where a ring's vertex lies along its second axis, forward
 
 
-def unit(vector):
-    return vector / (np.linalg.norm(vector, axis=-1, keepdims=True) + 1e-9)
-
-
 def limb_path(a, b, c, at, reference):
     """Points (n, 3) and axes (n, 3, 3) of a tube from `a` by `b` to `c` at the parameters `at`: 0 at a, 1 at b, 2 at c.
 
@@ -339,7 +347,7 @@ def limb_path(a, b, c, at, reference):
     points = points + (0.45 * width / 2) * np.clip(1 - np.abs(x) / width, 0, 1) ** 2 * (first - second) / 2
     along = unit((1 - slope) * first + slope * second)
     side = unit(reference - (along @ reference)[:, None] * along)
-    return points, np.stack([side, np.cross(side, along), along], -1)
+    return points, np.stack([side, cross(side, along), along], -1)
 
 
 LEG_AT = np.array([0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.87, 0.94, 1, 1.06, 1.13, 1.2, 1.3, 1.45, 1.6, 1.75, 1.88, 2.02])
@@ -439,7 +447,7 @@ HAND_RINGS = np.array(  # along the hand, half the width, half the thickness; of
     ]
 )
 BLOB = np.array([(-1, 0.02), (-0.87, 0.5), (-0.5, 0.87), (0, 1), (0.5, 0.87), (0.87, 0.5), (1, 0.02)])
-BALL = np.array([(-np.cos(t), max(np.sin(t), 0.01)) for t in np.linspace(0, np.pi, 13)])
+BALL = np.array([(-np.cos(t), max(np.sin(t), 0.01)) for t in np.linspace(0, np.pi, 21)])
 
 
 def blob(tubes, name, centre, axes, a, b, c, rings=BLOB):
@@ -488,7 +496,7 @@ def surface(person, joints, feet=None, ball=None):
     across_head = joints[EARS[0]] - joints[EARS[1]]
     ahead = (joints[EYES[0]] + joints[EYES[1]]) / 2 - ears
     x = unit(across_head)
-    head = np.stack([x, y := unit(ahead - (ahead @ x) * x), np.cross(x, y)], 1)  # left, forward, down
+    head = np.stack([x, y := unit(ahead - (ahead @ x) * x), cross(x, y)], 1)  # left, forward, down
     head[:, 2] *= -1  # left, forward, up
     scale = float(np.clip(np.linalg.norm(across_head) / 0.146, 0.75, 1.35))
 
@@ -536,11 +544,12 @@ def surface(person, joints, feet=None, ball=None):
         tubes.group = f"arm{side}"
         shoulder, elbow, wrist = (joints[part[side]] for part in (SHOULDERS, ELBOWS, WRISTS))
         upper, lower = elbow - shoulder, wrist - elbow
-        bend = np.cross(lower, upper) / (np.linalg.norm(lower) * np.linalg.norm(upper) + 1e-9)
+        bend = cross(lower, upper) / (np.linalg.norm(lower) * np.linalg.norm(upper) + 1e-9)
         reference = 3 * bend + unit(across[1]) + 0.3 * trunk[:, 1]
         size = h * girth**0.9
         points, axes = limb_path(shoulder, elbow, wrist, ARM_AT, reference)
         radius = np.interp(ARM_AT, *ARM_GIRTH) * size
+        radius = np.where(ARM_AT < person.sleeves - 0.06, 0.75, 1) * radius  # nothing pokes through the clothes
         tubes.add("arm", points, axes, radius, radius)
         hem = max(person.sleeves, 0.1)
         at = np.where(SLEEVE_AT < 0.14, -0.115 + SLEEVE_AT, 0.02 + (SLEEVE_AT - 0.135) / 0.865 * (hem - 0.02))
@@ -548,7 +557,7 @@ def surface(person, joints, feet=None, ball=None):
         radius = np.interp(at, *ARM_GIRTH) * size + loose * (0.7 + 0.9 * SLEEVE_AT * (hem < 1))
         radius[-1] -= 1.7 * loose
         tubes.add("sleeve" if person.sleeves else "arm", points, axes, radius, radius)
-        hand = frame_of(np.cross(lower, trunk[:, 0] * (1, -1)[side] + 0.6 * trunk[:, 1]), lower)
+        hand = frame_of(cross(lower, trunk[:, 0] * (1, -1)[side] + 0.6 * trunk[:, 1]), lower)
         hand = hand[..., [0, 2, 1]]
         rings = HAND_RINGS * h
         curl = 0.9 * (np.clip(rings[:, :1], 0, None) ** 2) / h / 0.1 * 0.35
@@ -568,11 +577,12 @@ def surface(person, joints, feet=None, ball=None):
         tubes.group = f"leg{side}"
         hip, knee, ankle = (joints[part[side]] for part in (HIPS, KNEES, ANKLES))
         thigh, shin = knee - hip, ankle - knee
-        bend = np.cross(thigh, shin) / (np.linalg.norm(thigh) * np.linalg.norm(shin) + 1e-9)
+        bend = cross(thigh, shin) / (np.linalg.norm(thigh) * np.linalg.norm(shin) + 1e-9)
         reference = 4 * bend + unit(across[0])
         size = h * girth
         points, axes = limb_path(hip, knee, ankle, LEG_AT, reference)
         radius = np.interp(LEG_AT, *LEG_GIRTH) * size
+        radius = np.where(LEG_AT < person.trouser_legs - 0.06, 0.75, 1) * radius
         calf = np.exp(-(((LEG_AT - 1.3) / 0.25) ** 2))[:, None] * 0.006 * h
         tubes.add("leg", points + calf * axes[..., 1], axes, radius, radius)
         at = -0.02 + CUFF_AT * (person.trouser_legs + 0.02)
@@ -592,7 +602,9 @@ def surface(person, joints, feet=None, ball=None):
 
     tubes.group = "ball"
     x, y, z, radius = (0, -9, 0, 1e-3) if ball is None else ball
-    blob(tubes, "ball", np.array([x, y, z]), np.eye(3), radius, radius, radius, BALL)
+    rolled = -x / radius  # it rolls along x
+    axes = np.array([[-np.sin(rolled), 0, np.cos(rolled)], [np.cos(rolled), 0, np.sin(rolled)], [0, 1, 0]])
+    blob(tubes, "ball", np.array([x, y, z]), axes, radius, radius, radius, BALL)
     if ball is not None:
         capsules.append((np.array([x, y, z]), np.array([x, y, z]), radius, "ball"))
     vertices = tubes.vertices()
@@ -617,9 +629,9 @@ class Template:
         self.ring_names = np.repeat(self.names, lengths)
         self.rings = {name: np.flatnonzero(self.ring_names == name) for name in set(self.names)}
         self.local = np.concatenate([np.arange(n) for n in lengths])  # a ring's number in its tube
-        self.gloss = np.isin(self.ring_names, ("ball", "iris", "eye", "shoe")) * 2.5 + 0.5
+        self.gloss = np.isin(self.ring_names, ("ball", "iris", "eye", "shoe")) * np.float32(2.5) + np.float32(0.5)
         self.group = np.repeat([GROUPS.index(group) for group in groups], lengths)
-        self.chunks = [(i, min(i + 6, b + n)) for b, n in zip(begins, lengths, strict=True) for i in range(b, b + n - 1, 5)]
+        self.chunks = [(i, min(i + 6, b + n)) for b, (name, n) in zip(begins.tolist(), names, strict=True) if name in CASTS for i in range(b, b + n - 1, 5)]
         index = np.arange(total)
         self.before = np.maximum(index - 1, np.repeat(begins, lengths))
         self.after = np.minimum(index + 1, np.repeat(begins + lengths - 1, lengths))
@@ -632,6 +644,8 @@ class Template:
 
 
 GROUPS = ["trunk", "head", "arm0", "arm1", "leg0", "leg1", "ball"]  # what does not shade itself
+
+CASTS = {"chest", "pelvis", "neck", "head", "hair", "arm", "sleeve", "hand", "leg", "trousers", "shoe", "ball"}  # on the floor
 
 TEMPLATE = None
 TEMPLATE = Template(surface(Person(), skeleton(Person(), np.zeros((13, 3)), [0, 0.9, 0])[0])[2])
@@ -673,14 +687,14 @@ def colours(person):
     sole = np.array((245, 245, 240)) if sum(person.shoes) < 500 else np.array((90, 90, 95))
     result[np.ix_(shoes[(TEMPLATE.local[shoes] > 1) & (TEMPLATE.local[shoes] < 9)], ROUND[:, 1] < -0.75)] = sole
     ball = TEMPLATE.rings["ball"]
-    result[ball[TEMPLATE.local[ball] % 4 == 2]] = (240, 236, 225)
-    return (np.clip(result, 0, 255) / 255) ** 2.2
+    result[ball[np.isin(TEMPLATE.local[ball], (9, 10, 11))]] = (240, 236, 225)
+    return ((np.clip(result, 0, 255) / 255) ** 2.2).astype(np.float32)
 
 
 def normals_of(vertices, centres):
     around = np.roll(vertices, -1, axis=1) - np.roll(vertices, 1, axis=1)
     along = vertices[TEMPLATE.after] - vertices[TEMPLATE.before]
-    normals = unit(np.cross(around, along))
+    normals = unit(cross(around, along))
     flip = np.einsum("rsk,rsk->r", normals, vertices - centres) < 0
     normals[flip] *= -1
     return normals
@@ -688,18 +702,19 @@ def normals_of(vertices, centres):
 
 def lit(vertices, albedo, light, capsules, camera):
     """Colours (rings, SEGMENTS, 3), sRGB from 0 to 255, of a surface under `light`."""
-    normals = normals_of(vertices, vertices.mean(1, keepdims=True)).astype(np.float32)
+    vertices = vertices.astype(np.float32)
+    normals = normals_of(vertices, vertices.mean(1, keepdims=True))
     direction = unit(np.array(light.direction, float)).astype(np.float32)
-    open_ = openness(vertices.astype(np.float32), normals, direction, capsules)
+    open_ = openness(vertices, normals, direction, capsules)
     facing = normals @ direction
     key = np.clip((facing + 0.18) / 1.18, 0, 1) * open_[0]
     up = (normals[..., 1] + 1) / 2
-    ambient = up[..., None] * np.array(light.sky) + (1 - up)[..., None] * np.array(light.floor)
+    ambient = up[..., None] * np.float32(light.sky) + (1 - up)[..., None] * np.float32(light.floor)
     view = unit(camera.position - vertices.mean((0, 1)))
     shine = np.clip(normals @ unit(view + direction).astype(np.float32), 0, 1) ** 24 * 0.07 * open_[0]
     rim = (1 - np.clip(normals @ view.astype(np.float32), 0, 1)) ** 3 * 0.06
-    colour = albedo * (key[..., None] * np.array(light.key) + ambient * open_[1][..., None] + rim[..., None]) * 1.35
-    colour += (shine * TEMPLATE.gloss[:, None])[..., None] * np.array(light.key)
+    colour = albedo * (key[..., None] * np.float32(light.key) + ambient * open_[1][..., None] + rim[..., None]) * 1.35
+    colour += (shine * TEMPLATE.gloss[:, None])[..., None] * np.float32(light.key)
     return np.clip(255 * np.clip(colour, 0, 1) ** (1 / 2.2), 2, 255)
 
 
@@ -718,7 +733,7 @@ def openness(vertices, normals, direction, capsules):
     own = np.repeat(own, SEGMENTS // 2, axis=0)
     shade = np.clip((miss - radii) / (0.35 * np.abs(ahead) + 0.02) + 0.5, 0, 1)
     shade[(ahead < 0.02) | own] = 1
-    distance = np.sqrt(square)
+    distance = np.sqrt(np.maximum(square, 1e-6))
     side = balls @ normals[:, ::2].reshape(-1, 3).T
     side = (side.T - (near * normals[:, ::2].reshape(-1, 3)).sum(1)[:, None]) / distance
     block = np.clip(side + 0.3, 0, 1) * np.minimum((radii / distance) ** 2, 0.6) * 0.8
@@ -799,7 +814,7 @@ class Renderer:
         view.clipping_range = (0.05, 60)
         self.plotter.render()
         large = self.plotter.screenshot(return_img=True)
-        covered = (large.max(2) > 0).astype(np.float32)
+        covered = (large[..., 0] > 0).astype(np.float32)  # no colour of the body is as dark as 0
         return (cv2.resize(a.astype(np.float32), self.size, interpolation=cv2.INTER_AREA) for a in (large, covered))
 
     def _shadow(self, vertices, light, camera):
@@ -816,13 +831,14 @@ class Renderer:
         valid = (spot[:, 2] > 0.1).reshape(points.shape[:2]).all(1)
         pixels = (spot[:, :2] / np.maximum(spot[:, 2:], 0.1)).clip(-4000, 4000).astype(np.float32)
         pixels = pixels.reshape(*points.shape[:2], 2)
-        low = vertices[..., 1].mean(1)
+        low, valid, pixels = vertices[:, 0, 1] < 0.25, valid.tolist(), pixels.reshape(len(valid), -1, 2)
+        low = low.tolist()
         for begin, end in TEMPLATE.chunks:
-            if valid[begin:end].all():
-                hull = np.round(16 * cv2.convexHull(pixels[begin:end].reshape(-1, 2))).astype(np.int32)
-                for mask, near in zip(masks, (True, low[begin:end].min() < 0.25), strict=True):
-                    if near:
-                        cv2.fillConvexPoly(mask, hull, 255, cv2.LINE_AA, 4)
+            if all(valid[begin:end]):
+                hull = (16 * cv2.convexHull(pixels[begin:end].reshape(-1, 1, 2)) + 0.5).astype(np.int32)
+                cv2.fillConvexPoly(masks[0], hull, 255, cv2.LINE_AA, 4)
+                if any(low[begin:end]):
+                    cv2.fillConvexPoly(masks[1], hull, 255, cv2.LINE_AA, 4)
         metre = camera.K[1, 1] / max(spot[:, 2].mean(), 0.3)  # px
         soft = [cv2.GaussianBlur(mask, (0, 0), max(s * metre, 0.4)) for mask, s in zip(masks, (0.06, 0.018), strict=True)]
         both = np.maximum(soft[0] * np.float32(0.85 / 255), soft[1] * np.float32(1 / 255))
@@ -832,21 +848,24 @@ class Renderer:
         points = vertices @ camera.pose[0].T + camera.pose[1]
         spots = (points @ camera.K.T).astype(np.float32)
         spots = spots[:, :2] / np.maximum(spots[:, 2:], 1e-3)
-        corners = spots[TEMPLATE.triangles]
-        low, high = corners.min(1), corners.max(1)
-        depths = points[:, 2].astype(np.float32)
-        result = np.zeros(17, int)
+        i, j, k = TEMPLATE.triangles.T
+        low, high = (
+            [op(op(axis[i], axis[j]), axis[k]) for axis in spots.T.copy()] for op in (np.minimum, np.maximum)
+        )
+        depths = points[:, 2]
+        result = np.zeros(17, np.uint8)
         for joint, (pixel, place) in enumerate(zip(pixels, in_camera, strict=True)):
             if not (place[2] > 0 and (pixel > -0.5).all() and (pixel < np.array(self.size) - 0.5).all()):
                 continue
-            near = np.flatnonzero(((low <= pixel) & (high >= pixel)).all(1))
-            a, b, c = (corners[near, i].astype(float) for i in range(3))
+            x, y = pixel.astype(np.float32)
+            near = np.flatnonzero((low[0] <= x) & (high[0] >= x) & (low[1] <= y) & (high[1] >= y))
+            corners = TEMPLATE.triangles[near]
+            a, b, c = (spots[corners[:, n]].astype(float) for n in range(3))
             area = cross2(b - a, c - a)
             area = np.where(np.abs(area) < 1e-9, 1e-9, area)
             u, v = cross2(b - pixel, c - pixel) / area, cross2(c - pixel, a - pixel) / area
             hit = (u >= 0) & (v >= 0) & (u + v <= 1)
-            corner = depths[TEMPLATE.triangles[near[hit]]]
-            front = (corner * np.stack([u, v, 1 - u - v], 1)[hit]).sum(1)
+            front = (depths[corners[hit]] * np.stack([u, v, 1 - u - v], 1)[hit]).sum(1)
             hidden = len(front) and front.min() < place[2] - THICKNESS[joint]
             result[joint] = OCCLUDED if hidden else VISIBLE
         return result

@@ -1,7 +1,7 @@
 """Make the workout clip that comes with `helpers`: `python -m training.render_workout`.
 
 A mannequin does squats in good and poor form, jumping jacks, lunges and arm raises before a wall and a floor of
-photographed texture, from scikit-image; for two seconds a gym ball rolls by in front. Beside the film lie its truth:
+photographed texture, from scikit-image; a gym ball rolls by in front and hides joints for two seconds. Beside the film lie its truth:
 `workout.npz` with the joints and `workout.json` with the camera, the repetitions and their form. The same seed makes
 the same film, up to the last bit of a graphics driver's rounding.
 
@@ -47,24 +47,34 @@ PERSON = Person(
     loose=0.7,
     shoes=(238, 238, 236),
 )
-OCCLUSION_S = (9.6, 11.6)  # while it rolls by; its way is laid out so that it is in front for these two seconds
+BALL = 3.0, 0.5, 1.15, 0.36  # when it passes the middle, s; its speed, m/s; how far before the person; its radius, m
 
 
 def scene():
     """The camera, the light and the empty room."""
-    camera = Camera.looking([0.15, 1.25, 4.3], [0, 0.98, 0], SIZE, 418)
+    camera = Camera.looking([0.15, 1.25, 4.3], [0, 1.0, 0], SIZE, 435)
     brick, gravel = (np.asarray(media.photo(name), np.float32) for name in ("brick", "gravel"))
-    wall = brick[::-1].transpose(1, 0, 2) * (1.05, 0.86, 0.76) + (26, 16, 12)
+    corners = np.float32([[0, 0], [511, 0], [0, 511], [511, 511]])
+    slanted = corners + np.float32([[86, 0], [-86, 0], [0, 0], [0, 0]])  # the photograph looks along the bricks
+    brick = cv2.warpPerspective(brick, cv2.getPerspectiveTransform(slanted, corners), (512, 512))
+    wall = brick.transpose(1, 0, 2) * (1.05, 0.86, 0.76) + (26, 16, 12)
     floor = cv2.GaussianBlur(gravel, (0, 0), 2.5) * 0.45 + gravel.mean() * 0.62
     background = room(camera, wall.astype(np.float32), (floor * (0.98, 1.0, 1.04)).astype(np.float32), 1.5, (2.4, 1.2))
     return camera, Light(direction=(0.5, 0.8, 0.6)), cv2.GaussianBlur(background, (0, 0), 0.6)
 
 
 def ball_at(time):
-    """The gym ball at a time in seconds: (x, y, z, radius), m."""
-    begin, end = OCCLUSION_S
-    share = (time - begin) / (end - begin)
-    return (-0.75 + 1.5 * share, 0.36, 1.15, 0.36) if -1.2 < share < 2.2 else None
+    """The gym ball at a time in seconds: (x, y, z, radius), m; None where it is out of sight."""
+    passing, speed, near, radius = BALL
+    x = speed * (time - passing)
+    return (x, radius, near, radius) if abs(x) < 2.4 else None
+
+
+def covers(ball, joints, camera):
+    """Which of the joints (17, 3), world, the ball hides."""
+    rays, centre = joints - camera.position, np.array(ball[:3]) - camera.position
+    rays = rays / np.linalg.norm(rays, axis=1, keepdims=True)
+    return np.linalg.norm(centre - (rays @ centre)[:, None] * rays, axis=1) < ball[3]
 
 
 def exposed(image, rng, sigma=2.2):
@@ -91,7 +101,7 @@ def film(seed=0, person=PERSON, sets=SETS, size=SIZE, progress=True):
         renderer.close()
 
 
-def write(path, images, fps, crf=27):
+def write(path, images, fps, crf=19):
     """Write RGB images (height, width, 3) as H.264 in MP4, its index at the front."""
     import av  # only this needs it
 
@@ -99,7 +109,7 @@ def write(path, images, fps, crf=27):
         stream = None
         for image in images:
             if stream is None:
-                options = {"crf": str(crf), "preset": "veryslow", "tune": "animation", "threads": "1"}
+                options = {"crf": str(crf), "preset": "veryslow", "threads": "1"}
                 stream = container.add_stream("libx264", rate=fps, options=options)
                 stream.height, stream.width = image.shape[:2]
                 stream.pix_fmt = "yuv420p"
@@ -112,7 +122,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--crf", type=int, default=27, help="quality: less is better and larger")
+    parser.add_argument("--crf", type=int, default=19, help="quality: less is better and larger")
     options = parser.parse_args(arguments)
     options.out.mkdir(parents=True, exist_ok=True)
 
@@ -138,6 +148,10 @@ def main(arguments=None):
         R=R,
         t=t,
     )
+    covered = [
+        time for time, joints in zip(recording.times, recording.joints, strict=True)
+        if (ball := ball_at(time)) and covers(ball, joints, camera).any()
+    ]
     repetitions = [
         {key: round(value, 4) if isinstance(value, float) else value for key, value in rep.items()}
         for rep in recording.repetitions
@@ -148,7 +162,7 @@ def main(arguments=None):
         "width": SIZE[0],
         "height": SIZE[1],
         "seed": options.seed,
-        "occlusion_s": list(OCCLUSION_S),
+        "occlusion_s": [round(float(covered[0]), 4), round(float(covered[-1]), 4)],
         "person_height": PERSON.height,
         "camera": {"K": camera.K.tolist(), "R": R.round(12).tolist(), "t": t.round(12).tolist()},
         "joint_names": list(COCO),
