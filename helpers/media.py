@@ -218,7 +218,12 @@ def frames(video: str | os.PathLike | bytes) -> Iterator[Image.Image]:
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
     import cv2  # heavy, and photographs do without
 
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        logging.setLogLevel(level)
     good, first = capture.read() if capture.isOpened() else (False, None)
     if not good:
         capture.release()

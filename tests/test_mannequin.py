@@ -177,7 +177,9 @@ def test_joints_in_the_picture_are_the_projected_ones(renderer, person, recordin
 @pytest.mark.parametrize("azimuth", [0.3, 2.8, 4.4])
 def test_a_limb_has_its_colour_where_it_is(renderer, recording, azimuth):
     """Unlike colours for shirt, trousers and skin, under an even light: hue tells which is seen."""
-    person = m.Person(shirt=(20, 60, 230), trousers=(20, 200, 40), skin=(230, 60, 60), trousers2=(20, 200, 40), sleeves=0.1)
+    person = m.Person(
+        shirt=(20, 60, 230), trousers=(20, 200, 40), skin=(230, 60, 60), trousers2=(20, 200, 40), sleeves=0.1
+    )
     even = m.Light(direction=(0, 1, 0), key=(0.1,) * 3, sky=(0.6,) * 3, floor=(0.6,) * 3)
     angles = np.zeros((13, 3))
     angles[3:5, 0] = 60, -60

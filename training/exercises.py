@@ -251,7 +251,9 @@ def _wander(rng, times):
 
 
 def _turned(points, turn_deg):
-    return np.einsum("tij,t...j->t...i", Rotation.from_euler("Y", np.reshape(turn_deg, (-1, 1)), degrees=True).as_matrix(), points)
+    return np.einsum(
+        "tij,t...j->t...i", Rotation.from_euler("Y", np.reshape(turn_deg, (-1, 1)), degrees=True).as_matrix(), points
+    )
 
 
 def _solve(person, pose):
@@ -270,7 +272,9 @@ def _solve(person, pose):
         angles[:, 3 + side, 2] = -sign * pose["rotation"][:, side]
         angles[:, 5 + side, 1] = -pose["elbow"][:, side]
         turn = Rotation.from_euler("Y", np.reshape(sign * pose["toes_out"][:, side], (-1, 1)), degrees=True)
-        feet[:, side] = (facing * turn * Rotation.from_euler("X", np.reshape(pose["heel"][:, side], (-1, 1)), degrees=True)).as_matrix()
+        feet[:, side] = (
+            facing * turn * Rotation.from_euler("X", np.reshape(pose["heel"][:, side], (-1, 1)), degrees=True)
+        ).as_matrix()
     ankles = _turned(pose["ankles"], pose["turn"])
     legs = leg_angles(person, hips.as_matrix(), _turned(pose["pelvis"], pose["turn"]), ankles, feet, pose["knees_out"])
     angles[:, 7:9], angles[:, 9:11], angles[:, 11:13] = legs[:, 0], legs[:, 1], legs[:, 2]

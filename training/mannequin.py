@@ -351,13 +351,39 @@ def limb_path(a, b, c, at, reference):
 
 
 LEG_AT = np.array([0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.87, 0.94, 1, 1.06, 1.13, 1.2, 1.3, 1.45, 1.6, 1.75, 1.88, 2.02])
-LEG_GIRTH = [0, 0.2, 0.6, 0.85, 1, 1.1, 1.3, 1.6, 1.88, 2.02], [
-    *(0.044, 0.049, 0.045, 0.038, 0.0345, 0.033, 0.0345, 0.029, 0.0205, 0.021)
-]
-ARM_AT = np.array([-0.115, -0.105, -0.08, -0.04, 0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.78, 0.88, 0.95, 1, 1.05, 1.12, 1.25, 1.45, 1.65, 1.85, 2])
-ARM_GIRTH = [-0.115, -0.105, -0.08, -0.04, 0.02, 0.12, 0.25, 0.5, 0.85, 1, 1.25, 1.6, 1.9, 2], [
-    *(0.003, 0.012, 0.021, 0.028, 0.0315, 0.0325, 0.031, 0.0275, 0.0235, 0.0225, 0.0245, 0.0195, 0.0155, 0.0155)
-]
+LEG_GIRTH = (
+    [0, 0.2, 0.6, 0.85, 1, 1.1, 1.3, 1.6, 1.88, 2.02],
+    [*(0.044, 0.049, 0.045, 0.038, 0.0345, 0.033, 0.0345, 0.029, 0.0205, 0.021)],
+)
+ARM_AT = np.array(
+    [
+        -0.115,
+        -0.105,
+        -0.08,
+        -0.04,
+        0.02,
+        0.1,
+        0.2,
+        0.35,
+        0.5,
+        0.65,
+        0.78,
+        0.88,
+        0.95,
+        1,
+        1.05,
+        1.12,
+        1.25,
+        1.45,
+        1.65,
+        1.85,
+        2,
+    ]
+)
+ARM_GIRTH = (
+    [-0.115, -0.105, -0.08, -0.04, 0.02, 0.12, 0.25, 0.5, 0.85, 1, 1.25, 1.6, 1.9, 2],
+    [*(0.003, 0.012, 0.021, 0.028, 0.0315, 0.0325, 0.031, 0.0275, 0.0235, 0.0225, 0.0245, 0.0195, 0.0155, 0.0155)],
+)
 SLEEVE_AT = np.concatenate([[0, 0.01, 0.035, 0.075, 0.135], np.linspace(0.2, 1, 11)])
 CUFF_AT = np.linspace(0, 1, 18)  # from the limb's beginning to the hem
 
@@ -511,9 +537,19 @@ def surface(person, joints, feet=None, ball=None):
     tubes.add("neck", base + at * (nape - base), neck, radius, radius * 1.02)
     rings = HEAD_RINGS * scale
     chubby = girth**0.25
-    tubes.add("head", ears + rings[:, :1] * head[:, 2] + rings[:, 1:2] * head[:, 1], head, rings[:, 2] * chubby, rings[:, 3])
+    tubes.add(
+        "head", ears + rings[:, :1] * head[:, 2] + rings[:, 1:2] * head[:, 1], head, rings[:, 2] * chubby, rings[:, 3]
+    )
     capsules.append((place(0, 0.03, 0), place(0, -0.05, 0.02), 0.085 * scale, "head"))
-    blob(tubes, "nose", place(0, -0.012, 0.094), head @ np.array([[1, 0, 0], [0, 0.93, 0.37], [0, -0.37, 0.93]]).T, 0.0125 * scale, 0.013 * scale, 0.028 * scale)
+    blob(
+        tubes,
+        "nose",
+        place(0, -0.012, 0.094),
+        head @ np.array([[1, 0, 0], [0, 0.93, 0.37], [0, -0.37, 0.93]]).T,
+        0.0125 * scale,
+        0.013 * scale,
+        0.028 * scale,
+    )
     for sign in (1, -1):
         blob(tubes, "eye", place(0.032 * sign, 0.008, 0.082), head, 0.0145 * scale, 0.008 * scale, 0.0085 * scale)
         blob(tubes, "iris", place(0.0315 * sign, 0.008, 0.0865), head, 0.0075 * scale, 0.006 * scale, 0.0075 * scale)
@@ -588,7 +624,9 @@ def surface(person, joints, feet=None, ball=None):
         at = -0.02 + CUFF_AT * (person.trouser_legs + 0.02)
         points, axes = limb_path(hip, knee, ankle, at, reference)
         short = person.trouser_legs < 1.2
-        radius = np.maximum(np.interp(at, *LEG_GIRTH), 0.024) * size + loose * np.minimum(at / 0.4 + 0.2, 1 + 1.5 * CUFF_AT * short)
+        radius = np.maximum(np.interp(at, *LEG_GIRTH), 0.024) * size + loose * np.minimum(
+            at / 0.4 + 0.2, 1 + 1.5 * CUFF_AT * short
+        )
         calf = np.exp(-(((at - 1.3) / 0.25) ** 2))[:, None] * 0.006 * h
         radius[-1] -= 2.5 * loose
         tubes.add("trousers", points + calf * axes[..., 1], axes, radius, radius)
@@ -598,7 +636,14 @@ def surface(person, joints, feet=None, ball=None):
         tubes.add("shoe", centres, foot, rings[:, 2], rings[:, 3])
         capsules.append((hip, knee, 0.042 * size, f"leg{side}"))
         capsules.append((knee, ankle, 0.028 * size, f"leg{side}"))
-        capsules.append((ankle - 0.02 * h * foot[:, 1], ankle + 0.08 * h * foot[:, 2] - 0.03 * h * foot[:, 1], 0.02 * h, f"leg{side}"))
+        capsules.append(
+            (
+                ankle - 0.02 * h * foot[:, 1],
+                ankle + 0.08 * h * foot[:, 2] - 0.03 * h * foot[:, 1],
+                0.02 * h,
+                f"leg{side}",
+            )
+        )
 
     tubes.group = "ball"
     x, y, z, radius = (0, -9, 0, 1e-3) if ball is None else ball
@@ -631,7 +676,12 @@ class Template:
         self.local = np.concatenate([np.arange(n) for n in lengths])  # a ring's number in its tube
         self.gloss = np.isin(self.ring_names, ("ball", "iris", "eye", "shoe")) * np.float32(2.5) + np.float32(0.5)
         self.group = np.repeat([GROUPS.index(group) for group in groups], lengths)
-        self.chunks = [(i, min(i + 6, b + n)) for b, (name, n) in zip(begins.tolist(), names, strict=True) if name in CASTS for i in range(b, b + n - 1, 5)]
+        self.chunks = [
+            (i, min(i + 6, b + n))
+            for b, (name, n) in zip(begins.tolist(), names, strict=True)
+            if name in CASTS
+            for i in range(b, b + n - 1, 5)
+        ]
         index = np.arange(total)
         self.before = np.maximum(index - 1, np.repeat(begins, lengths))
         self.after = np.minimum(index + 1, np.repeat(begins + lengths - 1, lengths))
@@ -645,7 +695,20 @@ class Template:
 
 GROUPS = ["trunk", "head", "arm0", "arm1", "leg0", "leg1", "ball"]  # what does not shade itself
 
-CASTS = {"chest", "pelvis", "neck", "head", "hair", "arm", "sleeve", "hand", "leg", "trousers", "shoe", "ball"}  # on the floor
+CASTS = {
+    "chest",
+    "pelvis",
+    "neck",
+    "head",
+    "hair",
+    "arm",
+    "sleeve",
+    "hand",
+    "leg",
+    "trousers",
+    "shoe",
+    "ball",
+}  # on the floor
 
 TEMPLATE = None
 TEMPLATE = Template(surface(Person(), skeleton(Person(), np.zeros((13, 3)), [0, 0.9, 0])[0])[2])
@@ -772,7 +835,9 @@ class Renderer:
             raise ImportError('Rendering needs pyvista. Run: pip install -e ".[training]"') from error
         self.size, self.sharp = tuple(size), sharp
         triangles = TEMPLATE.triangles
-        self.mesh = pyvista.PolyData.from_regular_faces(np.zeros((len(TEMPLATE.part) * SEGMENTS, 3), np.float32), triangles)
+        self.mesh = pyvista.PolyData.from_regular_faces(
+            np.zeros((len(TEMPLATE.part) * SEGMENTS, 3), np.float32), triangles
+        )
         self.mesh.point_data["colour"] = np.zeros((self.mesh.n_points, 3), np.uint8)
         self.plotter = pyvista.Plotter(off_screen=True, window_size=[sharp * side for side in self.size])
         self.plotter.disable_anti_aliasing()
@@ -840,7 +905,9 @@ class Renderer:
                 if any(low[begin:end]):
                     cv2.fillConvexPoly(masks[1], hull, 255, cv2.LINE_AA, 4)
         metre = camera.K[1, 1] / max(spot[:, 2].mean(), 0.3)  # px
-        soft = [cv2.GaussianBlur(mask, (0, 0), max(s * metre, 0.4)) for mask, s in zip(masks, (0.06, 0.018), strict=True)]
+        soft = [
+            cv2.GaussianBlur(mask, (0, 0), max(s * metre, 0.4)) for mask, s in zip(masks, (0.06, 0.018), strict=True)
+        ]
         both = np.maximum(soft[0] * np.float32(0.85 / 255), soft[1] * np.float32(1 / 255))
         return 1 - light.shadow * both[..., None] * np.float32([1, 0.97, 0.92])
 
@@ -849,9 +916,7 @@ class Renderer:
         spots = (points @ camera.K.T).astype(np.float32)
         spots = spots[:, :2] / np.maximum(spots[:, 2:], 1e-3)
         i, j, k = TEMPLATE.triangles.T
-        low, high = (
-            [op(op(axis[i], axis[j]), axis[k]) for axis in spots.T.copy()] for op in (np.minimum, np.maximum)
-        )
+        low, high = ([op(op(axis[i], axis[j]), axis[k]) for axis in spots.T.copy()] for op in (np.minimum, np.maximum))
         depths = points[:, 2]
         result = np.zeros(17, np.uint8)
         for joint, (pixel, place) in enumerate(zip(pixels, in_camera, strict=True)):
@@ -876,7 +941,9 @@ def cross2(a, b):
 
 
 # How far behind the surface a joint may lie and still count as visible, m.
-THICKNESS = np.array([0.04, 0.03, 0.03, 0.045, 0.045, 0.14, 0.14, 0.1, 0.1, 0.075, 0.075, 0.2, 0.2, 0.14, 0.14, 0.11, 0.11])
+THICKNESS = np.array(
+    [0.04, 0.03, 0.03, 0.045, 0.045, 0.14, 0.14, 0.1, 0.1, 0.075, 0.075, 0.2, 0.2, 0.14, 0.14, 0.11, 0.11]
+)
 
 
 def room(camera, wall, floor, distance=2.2, tile=(1.8, 1.5), light=1.0):
@@ -892,7 +959,10 @@ def room(camera, wall, floor, distance=2.2, tile=(1.8, 1.5), light=1.0):
     upright = eye + on_wall[..., None] * rays
     is_floor = (rays[..., 1] < -1e-6) & (ground[..., 2] > -distance)
     images = []
-    for texture, size, u, v in ((wall, tile[0], upright[..., 0], -upright[..., 1]), (floor, tile[1], ground[..., 0], ground[..., 2])):
+    for texture, size, u, v in (
+        (wall, tile[0], upright[..., 0], -upright[..., 1]),
+        (floor, tile[1], ground[..., 0], ground[..., 2]),
+    ):
         texture = np.concatenate([texture, texture[:, ::-1]], 1)  # mirrored, so that its edges meet
         texture = np.concatenate([texture, texture[::-1]], 0)
         pixels = texture.shape[0] / 2 / size
@@ -900,7 +970,11 @@ def room(camera, wall, floor, distance=2.2, tile=(1.8, 1.5), light=1.0):
         images.append(
             cv2.remap(texture, u.astype(np.float32), v.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
         )
-    shade_wall = light * (0.8 + 0.2 * np.exp(-((upright[..., 1] - 1.5) ** 2) / 2)) * (0.6 + 0.4 * np.clip(upright[..., 1] / 0.5, 0, 1))
+    shade_wall = (
+        light
+        * (0.8 + 0.2 * np.exp(-((upright[..., 1] - 1.5) ** 2) / 2))
+        * (0.6 + 0.4 * np.clip(upright[..., 1] / 0.5, 0, 1))
+    )
     shade_floor = light * (0.7 + 0.3 * np.clip((ground[..., 2] + distance) / 0.8, 0, 1))
     image = np.where(is_floor[..., None], images[1] * shade_floor[..., None], images[0] * shade_wall[..., None])
     return np.clip(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), 0, 255).astype(np.uint8)

@@ -47,7 +47,7 @@ PERSON = Person(
     loose=0.7,
     shoes=(238, 238, 236),
 )
-BALL = 3.0, 0.5, 1.15, 0.36  # when it passes the middle, s; its speed, m/s; how far before the person; its radius, m
+BALL = 3.0, 0.46, 1.15, 0.36  # when it passes the middle, s; its speed, m/s; how far before the person; its radius, m
 
 
 def scene():
@@ -85,18 +85,16 @@ def exposed(image, rng, sigma=2.2):
     return np.clip(image + sigma * noise * (0.6 + image / 300), 0, 255).astype(np.uint8)
 
 
-def film(seed=0, person=PERSON, sets=SETS, size=SIZE, progress=True):
-    """Yields (image, Shot, recording, index) of each frame."""
+def film(seed=0, progress=True):
+    """Yields of each frame: the picture (height, width, 3) uint8 RGB, the Shot, and the Recording it is from."""
     camera, light, background = scene()
-    recording = perform(person, sets, FPS, seed, FACING_DEG)
-    rng, renderer = np.random.default_rng([seed, 1]), Renderer(size, sharp=3)
+    recording = perform(PERSON, SETS, FPS, seed, FACING_DEG)
+    rng, renderer = np.random.default_rng([seed, 1]), Renderer(SIZE, sharp=3)
     try:
-        for index in tqdm(range(len(recording.times)), disable=not progress):
+        for index, time in enumerate(tqdm(recording.times, disable=not progress)):
             joints, feet = recording.joints[index], recording.feet[index]
-            shot = renderer.render(
-                person, joints, camera, background, light, feet, ball_at(recording.times[index])
-            )
-            yield exposed(shot.image, rng), shot, recording, index
+            shot = renderer.render(PERSON, joints, camera, background, light, feet, ball_at(time))
+            yield exposed(shot.image, rng), shot, recording
     finally:
         renderer.close()
 
@@ -129,7 +127,7 @@ def main(arguments=None):
     shots = []
 
     def images():
-        for image, shot, recording, _ in film(options.seed):
+        for image, shot, recording in film(options.seed):
             shots.append((shot, recording))
             yield image
 
@@ -149,7 +147,8 @@ def main(arguments=None):
         t=t,
     )
     covered = [
-        time for time, joints in zip(recording.times, recording.joints, strict=True)
+        time
+        for time, joints in zip(recording.times, recording.joints, strict=True)
         if (ball := ball_at(time)) and covers(ball, joints, camera).any()
     ]
     repetitions = [
@@ -164,7 +163,7 @@ def main(arguments=None):
         "seed": options.seed,
         "occlusion_s": [round(float(covered[0]), 4), round(float(covered[-1]), 4)],
         "person_height": PERSON.height,
-        "camera": {"K": camera.K.tolist(), "R": R.round(12).tolist(), "t": t.round(12).tolist()},
+        "camera": {"K": camera.K.tolist(), "R": R.round(12).tolist(), "t": (t.round(12) + 0).tolist()},
         "joint_names": list(COCO),
         "angle_names": list(TURNS),
         "repetitions": repetitions,
