@@ -46,7 +46,7 @@ PHOTOS = {
 }
 
 CLIPS = {
-    "workout": "a rendered person doing squats, jumping jacks, lunges and arm raises; made for these notebooks, Apache-2.0",
+    "workout": "a rendered person doing squats, jumping jacks, lunges and arm raises; made for these notebooks",
 }
 
 
@@ -170,8 +170,8 @@ def clip(name: str) -> tuple[Path, dict]:
     For `workout` it holds, per frame: `joints` (T, 17, 2) px in COCO-17 order, `joints_3d` (T, 17, 3) m in the camera's
     frame, `visibility` (T, 17) (0 outside the image, 1 hidden, 2 visible), `angles_deg` (T, 13, 3), rotations of
     `angle_names` as Euler angles ZXY, and `times` (T,) s; for the whole film: `K`, `R`, `t` (world to camera), `fps`,
-    `frames`, `width`, `height`, `joint_names`, `occlusion_s`, and `repetitions`, a list with `exercise`, `form`, `side`,
-    `start_s`, `middle_s` (a squat's bottom, a jumping jack's arms at their highest) and `end_s` of each.
+    `frames`, `width`, `height`, `joint_names`, `occlusion_s`, and `repetitions`, a list with `exercise`, `form`,
+    `side`, `start_s`, `middle_s` (a squat's bottom, a jumping jack's arms at their highest) and `end_s` of each.
 
     Raises MediaError for an unknown name, and where the files are not installed.
     """

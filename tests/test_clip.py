@@ -12,7 +12,8 @@ from PIL import Image
 from helpers import media
 from helpers.geometry import project
 from training import render_workout
-from training.mannequin import ANKLES, HIPS, OCCLUDED, VISIBLE, WRISTS
+from training.mannequin import OCCLUDED, VISIBLE
+from training.people import ANKLES, HIPS, WRISTS
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +145,7 @@ def test_the_recipe_writes_what_helpers_reads(tmp_path, monkeypatch):
 
 
 def test_an_unknown_clip_lists_the_names_and_an_incomplete_one_says_so(tmp_path, monkeypatch, workout):
-    with pytest.raises(media.MediaError, match="'marathon'.*workout"):
+    with pytest.raises(media.MediaError, match=r"'marathon'.*workout"):
         media.clip("marathon")
     for missing in ("mp4", "json", "npz"):
         folder = tmp_path / missing / "clips"

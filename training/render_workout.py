@@ -1,9 +1,9 @@
 """Make the workout clip that comes with `helpers`: `python -m training.render_workout`.
 
 A mannequin does squats in good and poor form, jumping jacks, lunges and arm raises before a wall and a floor of
-photographed texture, from scikit-image; a gym ball rolls by in front and hides joints for two seconds. Beside the film lie its truth:
-`workout.npz` with the joints and `workout.json` with the camera, the repetitions and their form. The same seed makes
-the same film, up to the last bit of a graphics driver's rounding.
+photographed texture, from scikit-image; a gym ball rolls by in front and hides joints for two seconds. Beside the film
+lies its truth: `workout.npz` with the joints, and `workout.json` with the camera, the repetitions and their form. The
+same seed makes the same film, up to the last bit of a graphics driver's rounding.
 
 The film is H.264 in MP4. OpenCV's wheels bring a decoder for it on every platform, browsers and phones play it, and it
 takes a fifth of the room of Motion JPEG. Those wheels can't write it, so PyAV does; `pip install -e ".[training]"`.
@@ -18,8 +18,9 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from helpers import media
-from training.exercises import perform
-from training.mannequin import COCO, TURNS, Camera, Light, Person, Renderer, room
+from training.mannequin import Camera, Light, Renderer, room
+from training.movements import perform
+from training.people import COCO, TURNS, Person
 
 OUT = Path(media.__file__).parent / "clips"
 SIZE, FPS = (384, 288), 20

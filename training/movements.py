@@ -2,17 +2,18 @@
 
     recording = perform(Person(), [("squat", "good", 3), ("jumping jack", "good", 4)], fps=20, seed=0)
 
-Each exercise says where the pelvis, feet and arms are when it has been done by a share (0 at its beginning and end, 1 at
+Each exercise says where pelvis, feet and arms are when it has been done by a share (0 at its beginning and end, 1 at
 its middle); inverse kinematics turns feet into leg angles. Tempo, depth and symmetry vary from one repetition to the
 next, and people sway.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from training.mannequin import PELVIS, TURNS, leg_angles, skeleton
+from training.people import PELVIS, TURNS, leg_angles, skeleton
 
 # Exercise: its forms, and the seconds of a repetition.
 FORMS = {
@@ -27,9 +28,10 @@ FORMS = {
 class Recording:
     """T frames of one person.
 
-    `angles_deg` (T, 13, 3) in the order of `TURNS`, Euler angles ZXY; `pelvis` (T, 3), m; `joints` (T, 17, 3), world, m;
-    `feet` (T, 2, 3, 3); `times` (T,), s. `repetitions`: a list with, for each, `exercise`, `form`, `side`, and the
-    times in seconds of its `start_s`, `middle_s` (a squat's bottom, a jumping jack's arms at their highest) and `end_s`.
+    `times` (T,), s; `angles_deg` (T, 13, 3) in the order of `TURNS`, Euler angles ZXY; `pelvis` (T, 3), m, the point
+    between the hips; `joints` (T, 17, 3), m; `feet` (T, 2, 3, 3), orientations; all in the world frame. `repetitions`
+    is a list of dictionaries: `exercise`, `form`, `side` (of a lunge, else None), the times `start_s`, `middle_s` (a
+    squat's bottom, a jumping jack's arms at their highest) and `end_s`, and `depth`, a factor of the usual depth.
     """
 
     fps: float
@@ -73,7 +75,7 @@ def standing(person, count):
 
 
 def squat(person, share, form, depth, side):
-    pose, h, x = standing(person, len(share)), person.height, share[:, None]
+    pose, x = standing(person, len(share)), share[:, None]
     legs = person.lengths["thigh"] + person.lengths["shin"]
     drop = {"good": 0.52, "knees in": 0.46, "too shallow": 0.2, "leaning": 0.42}[form] * depth
     lean = {"good": 36, "knees in": 36, "too shallow": 20, "leaning": 68}[form]
@@ -189,7 +191,7 @@ def perform(person, sets, fps=20.0, seed=0, turns_deg=None, rest=0.35, tempo=0.1
 
     # Between sets, one stance and one direction go over into the next.
     pose = {key: value.copy() for key, value in standing(person, len(times)).items()}
-    bounds = [-1.0] + [(a[1] + b[0]) / 2 for a, b in zip(spans, spans[1:], strict=False)] + [clock + 1]
+    bounds = [-1.0] + [(a[1] + b[0]) / 2 for a, b in pairwise(spans)] + [clock + 1]
     for number, (_, _, turn, exercise, form) in enumerate(spans):
         inside = (times >= bounds[number]) & (times < bounds[number + 1])
         share = np.zeros(len(times))
@@ -210,7 +212,7 @@ def perform(person, sets, fps=20.0, seed=0, turns_deg=None, rest=0.35, tempo=0.1
                 for key, doing in DOING[exercise](person, share[rows], form, value, side).items():
                     pose[key][rows] = doing
         pose["turn"][inside] += turn
-    for before, after in zip(spans, spans[1:], strict=False):
+    for before, after in pairwise(spans):
         _blend(pose, times, before[1], after[0], person)
 
     # Nobody stands quite still, and no two sides do quite the same.
