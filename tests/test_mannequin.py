@@ -266,6 +266,13 @@ def test_the_outline_is_where_the_surface_projects_to(renderer, person, recordin
         assert seen.max() == pytest.approx(pixels[:, high].max(), abs=1.3)
 
 
+def test_a_picture_of_another_size_is_refused(renderer, person, recording):
+    with pytest.raises(ValueError, match=r"\(192, 192\).*camera \(96, 96\)"):
+        renderer.render(person, recording.joints[0], camera((96, 96)), GREY)
+    with pytest.raises(ValueError, match=r"\(192, 192\).*background \(100, 90\)"):
+        renderer.render(person, recording.joints[0], camera(), np.zeros((90, 100, 3), np.uint8))
+
+
 def test_a_room_meets_where_wall_and_floor_do():
     view = camera(azimuth=0)
     white, black = (np.full((64, 64, 3), value, np.float32) for value in (250, 0))

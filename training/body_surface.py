@@ -291,7 +291,7 @@ def surface(person, joints, feet=None, ball=None):
     nape_cut = np.clip((low - at) / 0.02, 0, 1)[:, None] * (person.style != "long")
     inside = 1 - 0.3 * np.maximum(face, nape_cut)
     if person.style == "bald":
-        inside = inside * 0.85
+        at, inside = 0.8 * at, 0.8 * inside
     centres = ears + scale * (at[:, None] * head[:, 2] + (skull[0][:, None] - 0.003) * head[:, 1])
     tubes.add("hair", centres, head, scale * (skull[1] + thick), scale * (skull[2] + thick), inside)
     bun = 0.036 * scale if person.style == "bun" else 1e-4
@@ -305,13 +305,15 @@ def surface(person, joints, feet=None, ball=None):
         bend = cross(lower, upper) / (np.linalg.norm(lower) * np.linalg.norm(upper) + 1e-9)
         reference = 3 * bend + unit(across[1]) + 0.3 * trunk[:, 1]
         size = h * girth**0.9
-        points, axes = limb_path(shoulder, elbow, wrist, ARM_AT, reference)
+        # A raised arm begins further inside the trunk, so that nothing shows between them.
+        deep = 1 + 2.2 * np.clip(unit(upper) @ unit(across[1]) * (1, -1)[side], 0, 1)
+        points, axes = limb_path(shoulder, elbow, wrist, np.where(ARM_AT < 0, deep, 1) * ARM_AT, reference)
         radius = np.interp(ARM_AT, *ARM_GIRTH) * size
         radius = np.where(person.sleeves - ARM_AT > 0.06, 0.75, 1) * radius  # nothing pokes through the clothes
         tubes.add("arm", points, axes, radius, radius)
         hem = max(person.sleeves, 0.1)
         at = np.where(SLEEVE_AT < 0.14, -0.115 + SLEEVE_AT, 0.02 + (SLEEVE_AT - 0.135) / 0.865 * (hem - 0.02))
-        points, axes = limb_path(shoulder, elbow, wrist, at, reference)
+        points, axes = limb_path(shoulder, elbow, wrist, np.where(at < 0, deep, 1) * at, reference)
         radius = np.interp(at, *ARM_GIRTH) * size + loose * (0.7 + 0.9 * SLEEVE_AT * (hem < 1))
         radius[-1] -= 1.7 * loose
         tubes.add("sleeve" if person.sleeves else "arm", points, axes, radius, radius)

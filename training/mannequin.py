@@ -25,7 +25,7 @@ OUTSIDE, OCCLUDED, VISIBLE = range(3)  # as in COCO
 
 @dataclass(frozen=True)
 class Camera:
-    """A perspective camera. `size` is (width, height) in pixels; `pose` is (R, t), world to camera."""
+    """A perspective camera with square pixels. `size` is (width, height), px; `pose` is (R, t), world to camera."""
 
     K: np.ndarray
     pose: tuple
@@ -79,6 +79,7 @@ class Light:
 
 
 def normals_of(vertices, centres):
+    """Outward normals (rings, SEGMENTS, 3)."""
     around = np.roll(vertices, -1, axis=1) - np.roll(vertices, 1, axis=1)
     along = vertices[TEMPLATE.after] - vertices[TEMPLATE.before]
     normals = unit(cross(around, along))
@@ -174,7 +175,14 @@ class Renderer:
         self.plotter.close()
 
     def render(self, person, joints, camera, background, light=None, feet=None, ball=None, shadow=True):
-        """Draw `person` with world joints (17, 3) over `background` (height, width, 3) uint8. Returns a Shot."""
+        """Draw `person` with world joints (17, 3) over `background` (height, width, 3) uint8. Returns a Shot.
+
+        `feet` (2, 3, 3) are their orientations, guessed where None; `ball` (x, y, z, radius) is a gym ball, world, m.
+        Raises ValueError where camera, background and renderer differ in size.
+        """
+        if tuple(camera.size) != self.size or background.shape != (self.size[1], self.size[0], 3):
+            sizes = f"the camera {camera.size} and the background {background.shape[1::-1]}"
+            raise ValueError(f"The renderer is for pictures of {self.size} (width, height), {sizes}.")
         light = light or Light()
         vertices, capsules, _ = surface(person, joints, feet, ball)
         colour = lit(vertices, colours(person), light, capsules, camera)
@@ -186,7 +194,7 @@ class Renderer:
         image = image * (1 - mask[..., None]) + drawn
         pixels = project(joints, camera.K, camera.pose)
         in_camera = joints @ camera.pose[0].T + camera.pose[1]
-        seen = self._visible(flat, pixels, in_camera, camera)
+        seen = self._visible(flat, pixels, in_camera, camera, person.girth)
         return Shot(np.clip(image + 0.5, 0, 255).astype(np.uint8), pixels, seen, in_camera, mask, camera)
 
     def _draw(self, vertices, colour, camera):
@@ -235,7 +243,7 @@ class Renderer:
         both = np.maximum(soft[0] * np.float32(0.85 / 255), soft[1] * np.float32(1 / 255))
         return 1 - light.shadow * both[..., None] * np.float32([1, 0.97, 0.92])
 
-    def _visible(self, vertices, pixels, in_camera, camera):
+    def _visible(self, vertices, pixels, in_camera, camera, girth):
         points = vertices @ camera.pose[0].T + camera.pose[1]
         spots = (points @ camera.K.T).astype(np.float32)
         spots = spots[:, :2] / np.maximum(spots[:, 2:], 1e-3)
@@ -243,6 +251,7 @@ class Renderer:
         low, high = ([op(op(axis[i], axis[j]), axis[k]) for axis in spots.T.copy()] for op in (np.minimum, np.maximum))
         depths = points[:, 2]
         result = np.zeros(17, np.uint8)
+        thickness = THICKNESS * np.where(np.arange(17) < 5, 1, max(girth, 1))
         for joint, (pixel, place) in enumerate(zip(pixels, in_camera, strict=True)):
             if not (place[2] > 0 and (pixel > -0.5).all() and (pixel < np.array(self.size) - 0.5).all()):
                 continue
@@ -253,9 +262,9 @@ class Renderer:
             area = cross2(b - a, c - a)
             area = np.where(np.abs(area) < 1e-9, 1e-9, area)
             u, v = cross2(b - pixel, c - pixel) / area, cross2(c - pixel, a - pixel) / area
-            hit = (u >= 0) & (v >= 0) & (u + v <= 1)
+            hit = (u >= 0) & (v >= 0) & (u + v <= 1) & (depths[corners].min(1) > 0.05)
             front = (depths[corners[hit]] * np.stack([u, v, 1 - u - v], 1)[hit]).sum(1)
-            hidden = len(front) and front.min() < place[2] - THICKNESS[joint]
+            hidden = len(front) and front.min() < place[2] - thickness[joint]
             result[joint] = OCCLUDED if hidden else VISIBLE
         return result
 
