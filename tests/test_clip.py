@@ -117,12 +117,13 @@ def test_for_two_seconds_the_ball_hides_joints(workout):
 
 
 def test_the_camera_has_noise(pictures):
-    still = np.diff(np.array(pictures[-6:], float)[:, :40, :40], axis=0)
-    assert 0.3 < still.std() < 6
+    """What compression leaves of it, in a corner where nothing moves."""
+    still = np.diff(np.array(pictures[::7], float)[:, :40, :40], axis=0)
+    assert 0.5 < still.std() < 6
 
 
 def test_rendering_again_gives_the_same_joints_and_the_same_picture(workout, pictures):
-    pytest.importorskip("pyvista", reason='rendering needs pyvista: pip install -e ".[training]"')
+    pytest.importorskip("pyvista", reason="rendering needs pyvista: pip install -r training/requirements.txt")
     film = render_workout.film(progress=False)
     image, shot, _ = next(film)
     film.close()
@@ -132,8 +133,8 @@ def test_rendering_again_gives_the_same_joints_and_the_same_picture(workout, pic
 
 
 def test_the_recipe_writes_what_helpers_reads(tmp_path, monkeypatch):
-    pytest.importorskip("pyvista", reason='rendering needs pyvista: pip install -e ".[training]"')
-    pytest.importorskip("av", reason='writing H.264 needs av: pip install -e ".[training]"')
+    pytest.importorskip("pyvista", reason="rendering needs pyvista: pip install -r training/requirements.txt")
+    pytest.importorskip("av", reason="writing H.264 needs av: pip install -r training/requirements.txt")
     monkeypatch.setattr(render_workout, "SETS", [("arm raise", "good", 1)])
     monkeypatch.setattr(render_workout, "FACING_DEG", [0])
     (tmp_path / "clips").mkdir()

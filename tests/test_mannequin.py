@@ -164,7 +164,7 @@ def test_an_unknown_form_names_those_there_are(person):
 
 @pytest.fixture(scope="module")
 def renderer():
-    pytest.importorskip("pyvista", reason='rendering needs pyvista: pip install -e ".[training]"')
+    pytest.importorskip("pyvista", reason="rendering needs pyvista: pip install -r training/requirements.txt")
     renderer = m.Renderer((192, 192))
     yield renderer
     renderer.close()
@@ -283,7 +283,7 @@ def test_a_room_meets_where_wall_and_floor_do():
 
 def test_rendering_without_pyvista_says_what_to_install(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyvista", None)
-    with pytest.raises(ImportError, match=r"pip install .*\[training\]"):
+    with pytest.raises(ImportError, match=r"pip install .*training/requirements.txt"):
         m.Renderer()
 
 

@@ -4,7 +4,8 @@
 
 The person comes from `training.people`, the surface from `training.body_surface`. World frame: x left, y up, z forward,
 in metres, the floor at y = 0; camera frame: OpenCV's. Light is worked out here, per vertex: a soft key light with the
-shadows that limbs cast on each other, the sky and the floor. PyVista comes with `pip install -e ".[training]"`.
+shadows that limbs cast on each other, the sky and the floor. PyVista comes with
+`pip install -r training/requirements.txt`.
 """
 
 from dataclasses import dataclass, field
@@ -157,7 +158,7 @@ class Renderer:
         try:
             import pyvista  # only this needs it: kinematics and cameras work without
         except ImportError as error:
-            raise ImportError('Rendering needs pyvista. Run: pip install -e ".[training]"') from error
+            raise ImportError("Rendering needs pyvista. Run: pip install -r training/requirements.txt") from error
         self.size, self.sharp = tuple(size), sharp
         triangles = TEMPLATE.triangles
         self.mesh = pyvista.PolyData.from_regular_faces(
