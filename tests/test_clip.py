@@ -3,6 +3,7 @@
 import itertools
 import shutil
 import struct
+from fractions import Fraction
 
 import cv2
 import numpy as np
@@ -213,6 +214,28 @@ def test_what_is_no_video_is_said_and_nothing_else_is_printed(tmp_path, capfd, w
         with pytest.raises(media.MediaError, match=f"{path.name} is not a video .*or is damaged.*MP4"):
             media.frames(path)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_video_without_a_frame_is_refused(tmp_path):
+    path = tmp_path / "header.avi"
+    cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48)).release()
+    with pytest.raises(media.MediaError, match=r"header.avi is (not a video|empty)"):
+        media.frames(path)
+
+
+def test_a_variable_frame_rate_shows_in_the_times(tmp_path):
+    av = pytest.importorskip("av", reason="writing H.264 needs av: pip install -r training/requirements.txt")
+    path, ticks = tmp_path / "variable.mp4", [0, 1, 2, 7, 8, 20]
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for tick in ticks:
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * tick, np.uint8), format="rgb24")
+            frame.pts, frame.time_base = tick, Fraction(1, 10)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    times = [image.info["time_s"] for image in media.frames(path)]
+    np.testing.assert_allclose(times, np.array(ticks) / 10, atol=1e-3)
 
 
 @pytest.mark.parametrize("share", [0.35, 0.7])
