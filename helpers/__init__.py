@@ -1,7 +1,7 @@
 """What the notebooks import, beside transformers.
 
     checkpoints   find(name, source): a bundled folder or a hub id, ready for `from_pretrained`
-    media         sample photographs; load(path, URL or bytes) as RGB, with clear errors
+    media         sample photographs and a film; load(path, URL or bytes) and frames(video) as RGB, with clear errors
     keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
     metrics       repeatability, matching accuracy, errors of homographies, of poses and of landmarks

@@ -1,15 +1,18 @@
-"""Sample photographs, and images from anywhere, always as 8-bit RGB `PIL.Image.Image`.
+"""Sample photographs and a film, and images and videos from anywhere, always as 8-bit RGB `PIL.Image.Image`.
 
 Whatever goes wrong is a `MediaError` that names the input and says what to do.
 """
 
 import http.client
+import json
 import os
+import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
+from collections.abc import Iterator
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -42,9 +45,13 @@ PHOTOS = {
     "text": "handwritten formulas at a slant; Wikipedia, public domain",
 }
 
+CLIPS = {
+    "workout": "a rendered person doing squats, jumping jacks, lunges and arm raises; made for these notebooks",
+}
+
 
 class MediaError(ValueError):
-    """An image can't be had; the message names the input and says what to do."""
+    """An image or a video can't be had; the message names the input and says what to do."""
 
 
 def photo(name: str) -> Image.Image:
@@ -152,3 +159,94 @@ def _download(url: str) -> bytes:
         remedy = "Check the address and the network, or save the image yourself and give its path."
         raise MediaError(f"{url} can't be downloaded ({getattr(error, 'reason', error)}). {remedy}") from error
     return bytes(data)
+
+
+# Videos
+
+
+def clip(name: str) -> tuple[Path, dict]:
+    """Returns the path of a sample film, one of `CLIPS`, and its truth, a dictionary.
+
+    For `workout` it holds, per frame: `joints` (T, 17, 2) px in COCO-17 order, `joints_3d` (T, 17, 3) m in the camera's
+    frame, `visibility` (T, 17) (0 outside the image, 1 hidden, 2 visible), `angles_deg` (T, 13, 3), rotations of
+    `angle_names` as Euler angles ZXY, and `times` (T,) s; for the whole film: `K`, `R`, `t` (world to camera), `fps`,
+    `frames`, `width`, `height`, `joint_names`, `occlusion_s`, and `repetitions`, a list with `exercise`, `form`,
+    `side`, `start_s`, `middle_s` (a squat's bottom, a jumping jack's arms at their highest) and `end_s` of each.
+
+    Raises MediaError for an unknown name, and where the files are not installed.
+    """
+    if name not in CLIPS:
+        raise MediaError(f"There is no clip {name!r}; choose from: {', '.join(CLIPS)}.")
+    film = Path(__file__).parent / "clips" / f"{name}.mp4"
+    try:
+        truth = json.loads(film.with_suffix(".json").read_text(encoding="utf-8"))
+        with np.load(film.with_suffix(".npz")) as arrays:
+            truth |= dict(arrays)
+        if not film.is_file():
+            raise FileNotFoundError(film)
+    except OSError as error:
+        raise MediaError(f"The clip {name!r} is not complete ({error}). Install this package again.") from error
+    return film, truth
+
+
+def frames(video: str | os.PathLike | bytes) -> Iterator[Image.Image]:
+    """Returns an iterator over the frames of a video file, or of its bytes, in RGB; one frame at a time is in memory.
+
+    Videos that a phone marks as turned come upright. `image.info["time_s"]` is when a frame is shown, in seconds, which
+    is right for a variable frame rate too.
+
+    Raises MediaError at once if the video is missing, empty, or not a video, and after the last good frame if more than
+    5 % of the frames that it should have are missing.
+    """
+    if isinstance(video, bytes | bytearray | memoryview):
+        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # OpenCV reads files only
+        path, label = Path(folder.name) / "video", f"The video of {len(bytes(video))} bytes"
+        path.write_bytes(video)
+    elif isinstance(video, str | os.PathLike):
+        folder, path, label = None, Path(video).expanduser(), str(video)
+    else:
+        raise MediaError(f"A video comes from a path or bytes, not from {type(video).__name__}.")
+    if "://" in label:
+        raise MediaError(f"{label} is an address. Download the video and give its path.")
+    if not path.exists():
+        raise MediaError(f"There is no file {path.absolute()}. Check the spelling.")
+    if path.is_dir():
+        raise MediaError(f"{label} is a folder. Give the path of a video file.")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{label} is empty (0 bytes). Save or download it again.")
+    # FFmpeg's complaints go past Python to the terminal, and the errors here say as much.
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    import cv2  # heavy, and photographs do without
+
+    logging = cv2.utils.logging
+    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    try:
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    finally:
+        logging.setLogLevel(level)
+    good, first = capture.read() if capture.isOpened() else (False, None)
+    if not good:
+        capture.release()
+        raise MediaError(f"{label} is not a video that OpenCV can read, or is damaged. Save it as MP4 (H.264).")
+    return _frames(capture, first, label, folder)
+
+
+def _frames(capture, frame, label, folder):
+    import cv2
+
+    expected, count, good = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0, True
+    try:
+        while good:
+            image = Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+            image.info["time_s"] = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            count += 1
+            yield image
+            good, frame = capture.read()
+        if count < 0.95 * expected - 1:
+            raise MediaError(
+                f"{label} ends after {count} of its {expected:.0f} frames: it is cut short. Copy or download it again."
+            )
+    finally:
+        capture.release()
+        if folder:
+            folder.cleanup()

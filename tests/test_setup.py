@@ -23,7 +23,8 @@ REPOSITORY = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
 RANGES = [Requirement(line) for line in sum(PROJECT["optional-dependencies"].values(), PROJECT["dependencies"])]
 PINS = {
     pin.name: pin
-    for line in (ROOT / "requirements.txt").read_text().splitlines()
+    for file in ("requirements.txt", "training/requirements.txt")
+    for line in (ROOT / file).read_text().splitlines()
     if (text := line.split("#")[0].strip())
     for pin in [Requirement(text)]
 }
