@@ -57,7 +57,7 @@ class BodyLifter(nn.Module, PyTorchModelHubMixin):
     Multiply the output by the true sum over that, where it is known.
     """
 
-    def __init__(self, frames=9, spacing_s=0.1, width=256, blocks=2, dropout=0.1):
+    def __init__(self, frames=5, spacing_s=0.1, width=256, blocks=2, dropout=0.1):
         super().__init__()
         self.frames, self.spacing_s = frames, spacing_s
 

@@ -1,6 +1,6 @@
 """Train the bundled body lifter: 2D limb joints to 3D, on motion capture seen by simulated cameras.
 
-    python -m training.lifter --data DIR --minutes 15
+    python -m training.lifter --data DIR --minutes 18
 
 The network is `helpers.bodies.BodyLifter` from random weights, a residual network on a short window of frames.
 
@@ -40,8 +40,7 @@ from benchmarks.lifter import (
     root_relative,
     seen_from,
 )
-from helpers.bodies import BODY_M, LIMBS, BodyLifter, lifter_inputs
-from training.faces import Muon
+from helpers.bodies import BODY_M, FEWEST, LIMBS, BodyLifter, lifter_inputs
 
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
 SILENT = ("data", "work", "out", "cpu")  # options that are places on one machine
@@ -111,8 +110,9 @@ def batch_of(motion, chances, options, rng):
     frames_gone[rng.random(len(rows)) < 0.05] = True  # a photograph
     frames_gone[:, options.frames // 2] = False
     points[frames_gone | ~there] = np.nan
-
-    true, known = root_relative(windows), len(rows) * 2 // 3
+    enough = np.isfinite(points[:, options.frames // 2]).all(-1).sum(1) >= FEWEST
+    points, true = points[enough], root_relative(windows[enough])
+    known = len(points) * 2 // 3
     parts = [lifter_inputs(points[:known], np.eye(3)), lifter_inputs(points[known:])]
     joints, size, turns = (np.concatenate(pair) for pair in zip(*parts, strict=True))
     return [torch.from_numpy(np.asarray(a, np.float32)) for a in (joints, size, true @ turns.mT)]
@@ -161,18 +161,11 @@ class Run:
         """Train for `--minutes`, cosine schedule by the clock, state saved every minute."""
         options, file = self.options, self.work / "state.pt"
         model = self.model.to(self.device)
-        matrices = [p for p in model.blocks.parameters() if p.ndim == 2]
-        known = {id(p) for p in matrices}
-        rest = [p for p in model.parameters() if id(p) not in known]
-        optimizers = [Muon(matrices, options.muon), torch.optim.AdamW(rest, options.lr, weight_decay=0.01)]
-        if not options.muon:
-            optimizers = [torch.optim.AdamW(model.parameters(), options.lr, weight_decay=0.01)]
-        peaks = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        optimizer = torch.optim.AdamW(model.parameters(), options.lr, weight_decay=0.01)
         if file.exists():
             self.state = torch.load(file, map_location=self.device, weights_only=True)
             model.load_state_dict(self.state["model"])
-            for optimizer, kept in zip(optimizers, self.state["optimizers"], strict=True):
-                optimizer.load_state_dict(kept)
+            optimizer.load_state_dict(self.state["optimizer"])
         if self.state["minutes"] >= options.minutes:
             return
         step, spent, means = self.state["step"], self.state["minutes"], []
@@ -189,14 +182,12 @@ class Run:
             torch.manual_seed(1_000_003 * options.seed + step)  # dropout, also when the run goes on
             joints, size, true = (a.to(self.device) for a in batch_of(self.trained, self.chances, options, rng))
             pace = min(1, (step + 1) / 200) * (0.005 + 0.995 * (1 + math.cos(math.pi * spent / options.minutes)) / 2)
-            for optimizer, top in zip(optimizers, peaks, strict=True):
-                for group in optimizer.param_groups:
-                    group["lr"] = top * pace
-                optimizer.zero_grad()
+            for group in optimizer.param_groups:
+                group["lr"] = options.lr * pace
+            optimizer.zero_grad()
             loss = losses(model(joints, size), true, options.bones)
             sum(loss.values()).backward()
-            for optimizer in optimizers:
-                optimizer.step()
+            optimizer.step()
             step += 1
             means.append([float(value.detach()) for value in loss.values()])
             if step % 100 == 0:
@@ -208,8 +199,8 @@ class Run:
             bar.update(min(elapsed, options.minutes - bar.n))
             if spent >= options.minutes or time.monotonic() - saved > 60:
                 saved = time.monotonic()
-                states = [optimizer.state_dict() for optimizer in optimizers]
-                self.state = {"step": step, "minutes": spent, "model": model.state_dict(), "optimizers": states}
+                kept = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                self.state = {"step": step, "minutes": spent, **kept}
                 torch.save(self.state, file.with_suffix(".new"))
                 file.with_suffix(".new").replace(file)
         bar.close()
@@ -243,10 +234,10 @@ class Run:
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with motion.parquet")
-    parser.add_argument("--minutes", type=float, default=15, help="minutes of training")
+    parser.add_argument("--minutes", type=float, default=18, help="minutes of training")
     parser.add_argument("--work", default="build/lifter", help="state, to go on from")
     parser.add_argument("--out", default="build/lifter/checkpoint", help="the finished checkpoint")
-    parser.add_argument("--frames", type=int, default=9, help="of the window")
+    parser.add_argument("--frames", type=int, default=5, help="of the window")
     parser.add_argument("--spacing", type=float, default=0.1, help="seconds between the window's frames")
     parser.add_argument("--width", type=int, default=256)
     parser.add_argument("--blocks", type=int, default=2)
@@ -255,9 +246,8 @@ def parse(arguments=None):
     parser.add_argument("--shape", type=float, default=0.06, help="by how much proportions vary")
     parser.add_argument("--mix", type=float, default=0.3, help="share of windows with another's arms")
     parser.add_argument("--bones", type=float, default=0.2, help="weight of the bones' lengths")
-    parser.add_argument("--batch", type=int, default=512, help="windows a step")
-    parser.add_argument("--lr", type=float, default=2e-3, help="of AdamW")
-    parser.add_argument("--muon", type=float, default=0.0, help="learning rate of Muon on the blocks; 0: AdamW only")
+    parser.add_argument("--batch", type=int, default=256, help="windows a step")
+    parser.add_argument("--lr", type=float, default=3e-3, help="of AdamW, at its peak")
     parser.add_argument("--tune", action="store_true", help="hold out a fifth of the training subjects, measure on it")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
