@@ -21,13 +21,12 @@ _EDGES += [(f"{side} shoulder", f"{side} hip") for side in _OTHER]
 
 
 class Layout:
-    """Which row is which joint.
+    """Which row is which joint: `names`, and `edges` (pairs of rows) to draw, the limbs' eight bones first.
 
-    `names`; `edges`, pairs of rows to draw, the limbs' eight bones first; `mirror` (N,), each joint's counterpart on
-    the other side; `limbs`, the rows of the 12 limb joints in the order of `LIMBS`.
+    `mirror` (N,) is the row of each joint's counterpart on the other side, `limbs` (12,) the rows of `LIMBS.names`.
     """
 
-    def __init__(self, names, more=()):
+    def __init__(self, names, *more):
         self.names = tuple(names)
         self.edges = tuple((self.names.index(a), self.names.index(b)) for a, b in [*_EDGES, *more])
         other = [" ".join(_OTHER.get(word, word) for word in name.split()) for name in names]
@@ -35,16 +34,11 @@ class Layout:
         self.limbs = np.array([self.names.index(name) for name in _LIMBS])
 
 
-_LSP = (_CHAINS[1][::-1], _CHAINS[1], _CHAINS[0][::-1], _CHAINS[0])  # right, left, right, left
+_FACE = ("nose", "left eye", "right eye", "left ear", "right ear")
+_LSP = [f"{side} {j}" for chain in _CHAINS[::-1] for side, k in (("right", -1), ("left", 1)) for j in chain[::k]]
 LIMBS = Layout(_LIMBS)
-COCO = Layout(
-    ("nose", "left eye", "right eye", "left ear", "right ear", *_LIMBS),
-    [("nose", "left eye"), ("nose", "right eye"), ("left eye", "left ear"), ("right eye", "right ear")],
-)
-LSP = Layout(
-    (*(f"{side} {j}" for side, row in zip(("right", "left") * 2, _LSP, strict=True) for j in row), "neck", "head top"),
-    [("neck", "head top"), ("neck", "left shoulder"), ("neck", "right shoulder")],
-)
+COCO = Layout(_FACE + _LIMBS, *((_FACE[a], _FACE[b]) for a, b in ((0, 1), (0, 2), (1, 3), (2, 4))))
+LSP = Layout([*_LSP, "neck", "head top"], *(("neck", end) for end in ("head top", "left shoulder", "right shoulder")))
 HIPS = (6, 7)  # of LIMBS; their middle is the root
 FEWEST = 6  # joints in a frame, to lift it
 BODY_M = 1.324  # trunk, thigh and shin of the lifter's body together, as for a stature of 1.70 m (Winter 2009)
@@ -53,8 +47,8 @@ BODY_M = 1.324  # trunk, thigh and shin of the lifter's body together, as for a 
 class BodyLifter(nn.Module, PyTorchModelHubMixin):
     """2D limb joints in a window of frames -> 3D limb joints of its middle frame (after Martinez et al. 2017).
 
-    One view can't tell size from distance: every body's trunk, thigh and shin are taken to add up to `BODY_M`.
-    Multiply the output by the true sum over that, where it is known.
+    One view can't tell size from distance: every body's trunk, thigh and shin are taken to add up to `BODY_M`. Multiply
+    the output by the true sum over that, where it is known.
     """
 
     def __init__(self, frames=5, spacing_s=0.1, width=256, blocks=2, dropout=0.1):
@@ -78,18 +72,15 @@ class BodyLifter(nn.Module, PyTorchModelHubMixin):
 
 
 def lifter_inputs(points, K=None):
-    """What `BodyLifter` is given: joints about the person's middle, in units of the person's size, and that size.
+    """What `BodyLifter` is given for points (N, frames, 12, 2), px, of `LIMBS`, NaN where not seen.
 
-    With `K` the pixels become rays, turned so that the camera looks at the person: lifting is then the same all over
-    the image, and the angle that a person fills tells the distance. Without it the person counts as on the axis.
+    With intrinsics `K` (3, 3) pixels become rays, turned so that the camera looks at the person: lifting is then the
+    same all over the image, and the angle that the person fills tells the distance. Without (None) the person counts as
+    on the axis.
 
-    Args:
-        points: (N, frames, 12, 2), px, of `LIMBS`; NaN where not seen. The middle frame sets middle and size.
-        K: intrinsics (3, 3), or None if they are unknown.
-
-    Returns:
-        joints (N, frames, 12, 3): x, y, seen (0 or 1); size (N, 2): its logarithm, and whether `K` is known;
-        turns (N, 3, 3): rotation from the camera's frame to that of the output.
+    Returns joints (N, frames, 12, 3): x, y about the person's middle in the middle frame, over the person's size there,
+    and seen (0 or 1); size (N, 2): its logarithm, and whether `K` is known; turns (N, 3, 3): from the camera's frame to
+    the model's.
     """
     seen, middle = np.isfinite(points).all(-1, keepdims=True), points.shape[1] // 2
     points, weight = np.where(seen, points, 0), seen[:, middle] / seen[:, middle].sum(1, keepdims=True).clip(1)
@@ -128,9 +119,8 @@ def lift(model, joints, K=None, fps=25.0):
         K: intrinsics (3, 3), or None if they are unknown: then less accurate, above all off the image's middle.
         fps: frames per second.
 
-    Returns:
-        (F, 12, 3), metres, OpenCV's camera frame (x right, y down, z away from it), origin in the middle of the hips;
-        NaN for frames with fewer than `FEWEST` joints. Size is that of an average body: see `BodyLifter`.
+    Returns (F, 12, 3): metres of a body of average size (see `BodyLifter`), axes of OpenCV's camera (x right, y down, z
+    away from it), origin in the middle of the hips; NaN for frames with fewer than `FEWEST` joints.
 
     Raises ValueError for another shape, a wrong frame rate or `K`, and if no frame has enough joints.
     """
