@@ -4,8 +4,9 @@
     media         sample photographs and a film; load(path, URL or bytes) and frames(video) as RGB, with clear errors
     keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
-    metrics       repeatability, matching accuracy, errors of homographies, of poses and of landmarks
+    metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
     faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
+    bodies        joint tables of COCO-17 and LSP-14, and lifting their 12 limb joints from 2D to 3D
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(answer): instant, tolerant feedback
 

@@ -127,3 +127,47 @@ def nme(found, true, corners=(36, 45)):
         raise ValueError(f"Found landmarks of shape {found.shape} and true ones {true.shape}: pass them row by row.")
     unit = np.linalg.norm(true[..., corners[0], :] - true[..., corners[1], :], axis=-1)
     return np.linalg.norm(found - true, axis=-1).mean(-1) / unit
+
+
+def mpjpe_mm(found, true, root=(6, 7)):
+    """MPJPE: mean distance of joints in millimetres, after the roots are laid upon each other (Human3.6M 2014).
+
+    Args:
+        found, true: (..., N, 3), metres, row by row.
+        root: the rows whose middle is the root; the hips of `helpers.bodies.LIMBS`.
+
+    Returns:
+        One number for each pose, (...).
+
+    Raises ValueError if the shapes differ.
+    """
+    found, true = _poses(found, true)
+    found, true = (joints - joints[..., list(root), :].mean(-2, keepdims=True) for joints in (found, true))
+    return 1000 * np.linalg.norm(found - true, axis=-1).mean(-1)
+
+
+def pa_mpjpe_mm(found, true):
+    """PA-MPJPE: as `mpjpe_mm`, after the shift, rotation and scale that bring found joints nearest (Human3.6M 2014).
+
+    Procrustes by Umeyama (1991): least squares, and never a reflection. NaN where a joint is not finite.
+    """
+    found, true = _poses(found, true)
+    found, true = (joints - joints.mean(-2, keepdims=True) for joints in (found, true))
+    known = np.isfinite(found + true).all((-2, -1))[..., None, None]
+    x = np.where(known, found, 0)
+    u, lengths, v = np.linalg.svd(np.where(known, true, 0).mT @ x)
+    proper = np.sign(np.linalg.det(u @ v))
+    lengths[..., 2] *= proper
+    v[..., 2, :] *= proper[..., None]
+    with np.errstate(invalid="ignore"):
+        scale = lengths.sum(-1) / (x**2).sum((-2, -1))
+    nearest = scale[..., None, None] * found @ (u @ v).mT
+    return 1000 * np.linalg.norm(nearest - true, axis=-1).mean(-1)
+
+
+def _poses(found, true):
+    """Both as float arrays, of one shape (..., N, 3)."""
+    found, true = np.asarray(found, dtype=float), np.asarray(true, dtype=float)
+    if found.shape != true.shape or found.ndim < 2 or found.shape[-1] != 3:
+        raise ValueError(f"Found joints of shape {found.shape}, true ones {true.shape}: both are (..., N, 3).")
+    return found, true

@@ -1,5 +1,6 @@
 """`helpers.checkpoints`: bundled folders, and the hub as a fake cache and a fake server on loopback present it."""
 
+import importlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+import torch
 import transformers
 
 from helpers import checkpoints
@@ -42,12 +44,12 @@ def run(code, **environment):
 def test_bundled_folder_is_complete_small_and_free_of_pickles(name):
     folder = Path(checkpoints.find(name))
     files = {path.name for path in folder.iterdir()}
-    assert {"config.json", "preprocessor_config.json", "model.safetensors", "README.md"} <= files
+    assert {*checkpoints.TABLE[name].files, "config.json", "model.safetensors", "README.md"} <= files
     assert {Path(file).suffix for file in files} <= {".json", ".safetensors", ".md"}
     assert (folder / "model.safetensors").stat().st_size <= 6_000_000
 
 
-@pytest.mark.parametrize("name", checkpoints.TABLE)
+@pytest.mark.parametrize("name", [name for name, entry in checkpoints.TABLE.items() if entry.hub_id])
 def test_bundled_checkpoint_loads_through_the_class_of_the_table(name):
     folder = checkpoints.find(name)
     _, report = getattr(transformers, checkpoints.TABLE[name].model_class).from_pretrained(
@@ -57,11 +59,30 @@ def test_bundled_checkpoint_loads_through_the_class_of_the_table(name):
     transformers.AutoImageProcessor.from_pretrained(folder)
 
 
+def test_a_class_of_our_own_loads_all_of_its_weights_in_single_precision():
+    module, name = checkpoints.TABLE["body-lifter"].model_class.rsplit(".", 1)
+    model_class = getattr(importlib.import_module(module), name)
+    model = model_class.from_pretrained(checkpoints.find("body-lifter"), strict=True)
+    assert all(p.dtype == torch.float32 for p in model.parameters()) and not model.training
+
+
+def test_what_is_not_on_the_hub_says_so_without_asking_it(monkeypatch):
+    monkeypatch.setattr(checkpoints, "_hub", None)
+    with pytest.raises(
+        checkpoints.CheckpointUnavailable, match=r"'body-lifter' has no counterpart on the hub.*bundled"
+    ):
+        checkpoints.find("body-lifter", source="hub")
+
+
 def test_incomplete_bundle_names_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints, "_folder", lambda name: tmp_path)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(checkpoints.CheckpointUnavailable, match=r"'superpoint'.*lacks preprocessor_config.*full clone"):
         checkpoints.find("superpoint")
+    with pytest.raises(
+        checkpoints.CheckpointUnavailable, match=r"'body-lifter'.*lacks model.safetensors.*repository\.$"
+    ):
+        checkpoints.find("body-lifter")
 
 
 def test_unknown_name_and_source():
@@ -84,7 +105,7 @@ def test_markdown_table_has_a_row_for_each_checkpoint(tmp_path, monkeypatch):
     assert len(rows) == len(checkpoints.TABLE)
     for name, row in zip(checkpoints.TABLE, rows, strict=True):
         assert row.count("|") == header.count("|") == rule.count("|")
-        assert f"`{name}`" in row and checkpoints.TABLE[name].hub_id in row and "1.2 MB" in row
+        assert f"`{name}`" in row and (checkpoints.TABLE[name].hub_id or "| none |") in row and "1.2 MB" in row
 
 
 # Hub: the cache

@@ -2,7 +2,8 @@
 
     model = SuperPointForKeypointDetection.from_pretrained(checkpoints.find("superpoint", source="bundled"))
 
-Both sources of a name load through the same transformers classes.
+Both sources of a name load through the same class of transformers. What has no counterpart on the hub has a class of
+our own: there is only the bundled one.
 """
 
 from dataclasses import dataclass
@@ -16,15 +17,16 @@ TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One row of `TABLE`; `model_class` is the transformers class that loads either source, `hub_mb` the size of the
-    hub's weights in MB, where known."""
+    """One row of `TABLE`; `model_class` loads either source, from transformers if it has no dot. `hub_id` is None where
+    the hub has no counterpart, `hub_mb` the size of the hub's weights in MB, where known."""
 
     task: str
     model_class: str
     bundled_licence: str
-    hub_id: str
-    hub_licence: str
+    hub_id: str | None = None
+    hub_licence: str | None = None
     hub_mb: float | None = None
+    files: tuple = FILES
 
 
 TABLE = {
@@ -44,6 +46,12 @@ TABLE = {
         hub_licence="Sapiens2 licence",
         hub_mb=1703,
     ),
+    "body-lifter": Checkpoint(
+        task="12 limb joints in 2D to 3D",
+        model_class="helpers.bodies.BodyLifter",
+        bundled_licence="Apache-2.0 (see its card)",
+        files=("config.json", "model.safetensors"),
+    ),
 }
 
 
@@ -58,12 +66,15 @@ def find(name: str, source: str = "bundled") -> str:
     `source="hub"` it is the hub id, after checking that its files are in the local Hugging Face cache or, failing that,
     that the hub would serve them (at most `TIMEOUT_S` seconds each way; nothing is downloaded yet).
 
-    Raises ValueError for an unknown name or source, and CheckpointUnavailable when the files are out of reach.
+    Raises ValueError for an unknown name or source, and CheckpointUnavailable when the files are out of reach or
+    the hub has no counterpart.
     """
     if name not in TABLE:
         raise ValueError(f"Unknown checkpoint {name!r}; there are: {', '.join(TABLE)}.")
     if source == "bundled":
         return _bundled(name)
+    if source == "hub" and TABLE[name].hub_id is None:
+        raise CheckpointUnavailable(f'{name!r} has no counterpart on the hub: use source="bundled".')
     if source == "hub":
         return _hub(TABLE[name].hub_id)
     raise ValueError(f'Unknown source {source!r}; use "bundled" or "hub".')
@@ -72,16 +83,17 @@ def find(name: str, source: str = "bundled") -> str:
 def markdown_table() -> str:
     """Returns the checkpoints as a Markdown table; the sizes of bundled weights are read from the disk."""
     rows = [
-        "| name | task | transformers class | bundled | hub |",
+        "| name | task | class | bundled | hub |",
         "|---|---|---|---|---|",
     ]
     for name, entry in TABLE.items():
         weights = _folder(name) / "model.safetensors"
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "absent"
         hub_size = f" {entry.hub_mb} MB," if entry.hub_mb else ""
+        hub = f"[{entry.hub_id}](https://huggingface.co/{entry.hub_id}),{hub_size} {entry.hub_licence}"
         rows.append(
             f"| `{name}` | {entry.task} | `{entry.model_class}` | {size}, {entry.bundled_licence} "
-            f"| [{entry.hub_id}](https://huggingface.co/{entry.hub_id}),{hub_size} {entry.hub_licence} |"
+            f"| {hub if entry.hub_id else 'none'} |"
         )
     return "\n".join(rows)
 
@@ -91,11 +103,12 @@ def _folder(name: str) -> Path:
 
 
 def _bundled(name: str) -> str:
-    missing = [file for file in FILES if not (_folder(name) / file).is_file()]
+    missing = [file for file in TABLE[name].files if not (_folder(name) / file).is_file()]
     if missing:
+        otherwise = ', or use source="hub"' if TABLE[name].hub_id else ""
         raise CheckpointUnavailable(
             f"The bundled checkpoint {name!r} is incomplete: {_folder(name)} lacks {', '.join(missing)}. "
-            'Install from a full clone of the repository, or use source="hub".'
+            f"Install from a full clone of the repository{otherwise}."
         )
     return str(_folder(name))
 
