@@ -1,6 +1,6 @@
 """Train the bundled body lifter: 2D limb joints to 3D, on motion capture seen by simulated cameras.
 
-    python -m training.lifter --data DIR --minutes 18
+    python -m training.lifter --data DIR --minutes 34
 
 The network is `helpers.bodies.BodyLifter` from random weights, a residual network on a short window of frames.
 
@@ -234,7 +234,7 @@ class Run:
 def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with motion.parquet")
-    parser.add_argument("--minutes", type=float, default=18, help="minutes of training")
+    parser.add_argument("--minutes", type=float, default=34, help="minutes of training")
     parser.add_argument("--work", default="build/lifter", help="state, to go on from")
     parser.add_argument("--out", default="build/lifter/checkpoint", help="the finished checkpoint")
     parser.add_argument("--frames", type=int, default=5, help="of the window")
