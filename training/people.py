@@ -11,11 +11,10 @@ import cv2
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from helpers import bodies
+
 SIDES = ("left", "right")
-COCO = (
-    *("nose", "left_eye", "right_eye", "left_ear", "right_ear"),
-    *(f"{side}_{part}" for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle") for side in SIDES),
-)
+COCO = tuple(name.replace(" ", "_") for name in bodies.COCO.names)
 NOSE, EYES, EARS = 0, (1, 2), (3, 4)
 SHOULDERS, ELBOWS, WRISTS, HIPS, KNEES, ANKLES = ((i, i + 1) for i in range(5, 17, 2))
 
