@@ -6,7 +6,7 @@
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
     metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
     faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
-    bodies        joint tables of COCO-17 and LSP-14, and lifting their 12 limb joints from 2D to 3D
+    bodies        joints of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(answer): instant, tolerant feedback
 

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
 from helpers import checkpoints
-from helpers.bodies import COCO, FEWEST, LIMBS, LSP, BodyLifter, lift, lift_windows, lifter_inputs
+from helpers.bodies import COCO, FEWEST, LIMBS, LSP, MEDIAPIPE, BodyLifter, lift, lift_windows, lifter_inputs
 from helpers.geometry import project
 from helpers.metrics import mpjpe_mm, pa_mpjpe_mm
 
@@ -48,7 +48,7 @@ def untrained():
 # Tables
 
 
-@pytest.mark.parametrize(("layout", "count"), [(LIMBS, 12), (COCO, 17), (LSP, 14)])
+@pytest.mark.parametrize(("layout", "count"), [(LIMBS, 12), (COCO, 17), (LSP, 14), (MEDIAPIPE, 33)])
 def test_layouts_hold_each_joint_once_and_mirror_back(layout, count):
     assert len(layout.names) == len(set(layout.names)) == count
     np.testing.assert_array_equal(layout.mirror[layout.mirror], np.arange(count))
@@ -85,7 +85,7 @@ def test_layouts_are_those_of_coco_and_of_leeds_sports_poses():
 
 
 def test_the_same_limbs_are_read_from_either_layout():
-    for layout in (COCO, LSP):
+    for layout in (COCO, LSP, MEDIAPIPE):
         assert tuple(layout.names[row] for row in layout.limbs) == LIMBS.names
     np.testing.assert_array_equal(COCO.limbs, np.arange(5, 17))
 

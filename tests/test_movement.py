@@ -1,0 +1,361 @@
+"""`helpers.bodies` over time: boxes, angles, the One-Euro filter, gaps, the main movement and repetitions."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from helpers import media
+from helpers.bodies import (
+    ANGLES,
+    COCO,
+    FEWEST,
+    LIMBS,
+    MEDIAPIPE,
+    NoPerson,
+    angle_deg,
+    box_of,
+    fill_gaps,
+    limb_angles_deg,
+    main_movement,
+    one_euro,
+    repetitions,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+examples = settings(max_examples=60, deadline=None, derandomize=True)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def irregular(rng, count, fps=25.0):
+    """Times of a variable frame rate, from 0.5 to 1.5 of the usual step."""
+    return rng.uniform(-5, 5) + np.cumsum(rng.uniform(0.5, 1.5, count)) / fps
+
+
+# Tables, boxes and angles
+
+
+def test_mediapipes_names_and_connections_are_those_of_its_documentation():
+    assert MEDIAPIPE.names[:11] == (
+        *("nose", "left eye inner", "left eye", "left eye outer", "right eye inner", "right eye", "right eye outer"),
+        *("left ear", "right ear", "mouth left", "mouth right"),
+    )
+    rest = ("shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "foot index")
+    assert MEDIAPIPE.names[11:] == tuple(f"{side} {part}" for part in rest for side in ("left", "right"))
+    # fmt: off
+    connections = {  # mp.solutions.pose.POSE_CONNECTIONS
+        (0, 1), (1, 2), (2, 3), (3, 7), (0, 4), (4, 5), (5, 6), (6, 8), (9, 10), (11, 12), (11, 13), (13, 15),
+        (15, 17), (15, 19), (15, 21), (17, 19), (12, 14), (14, 16), (16, 18), (16, 20), (16, 22), (18, 20), (11, 23),
+        (12, 24), (23, 24), (23, 25), (24, 26), (25, 27), (26, 28), (27, 29), (28, 30), (29, 31), (30, 32), (27, 31),
+        (28, 32),
+    }
+    # fmt: on
+    assert {tuple(sorted(edge)) for edge in MEDIAPIPE.edges} == connections
+
+
+def test_a_box_holds_the_joints_seen_and_a_margin_of_its_longer_side():
+    joints = np.full((17, 2), np.nan)
+    joints[:6] = [[10, 20], [30, 20], [30, 120], [10, 120], [20, 50], [12, 70]]
+    np.testing.assert_allclose(box_of(joints), [-5, 5, 50, 130])
+    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
+    joints[6] = [500, np.nan]  # not seen
+    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
+
+
+@pytest.mark.parametrize("seen", [0, FEWEST - 1])
+def test_too_few_joints_are_no_person(seen):
+    joints = np.full((17, 2), np.nan)
+    joints[:seen] = 1
+    with pytest.raises(NoPerson, match=rf"{seen} of 17 joints were seen, and a person's box needs {FEWEST}: look"):
+        box_of(joints)
+    assert issubclass(NoPerson, ValueError)
+
+
+@examples
+@given(seeds, st.floats(0, 180), st.sampled_from([2, 3]))
+def test_an_angle_is_the_one_it_was_made_with(seed, degrees, dimensions):
+    rng = np.random.default_rng(seed)
+    radians = math.radians(degrees)
+    a, c = np.array([[1, 0, 0], [math.cos(radians), math.sin(radians), 0]]) * rng.uniform(0.01, 9, (2, 1))
+    if dimensions == 3:
+        turn = Rotation.random(rng=rng)
+        a, c = turn.apply([a, c])
+    b = rng.normal(0, 2, dimensions)
+    found = angle_deg(b + a[:dimensions], b, b + c[:dimensions])
+    assert found == pytest.approx(degrees, abs=1e-5 if min(degrees, 180 - degrees) < 1e-3 else 1e-9, rel=1e-9)
+
+
+def test_an_angle_is_nan_where_it_has_no_arms_or_a_point_is_missing():
+    a, b = np.array([[1.0, 0], [0, 0], [np.nan, 0], [1e-9, 0]]), np.zeros((4, 2))
+    np.testing.assert_allclose(angle_deg(a, b, [[0, 5], [0, 5], [0, 5], [0, 5]]), [90, np.nan, np.nan, 90])
+    assert angle_deg([1.0, 0], [0, 0], [1, 1e-9]) == pytest.approx(math.degrees(1e-9))  # the arc cosine says 0
+
+
+def test_the_films_own_joints_have_the_angles_that_they_were_made_with():
+    truth = media.clip("workout")[1]
+    angles = limb_angles_deg(truth["joints_3d"][:, COCO.limbs])
+    assert angles.shape == (truth["frames"], len(ANGLES)) and next(iter(ANGLES)) == "left elbow"
+    for part in ("left elbow", "right elbow", "left knee", "right knee"):
+        turns = truth["angles_deg"][:, truth["angle_names"].index(part.replace(" ", "_"))]
+        bent = np.degrees(Rotation.from_euler("ZXY", turns, degrees=True).magnitude())
+        np.testing.assert_allclose(angles[:, list(ANGLES).index(part)], 180 - bent, atol=0.1)
+
+
+def test_every_angle_is_between_three_joints_of_its_own_side():
+    for name, rows in ANGLES.items():
+        joints = [LIMBS.names[row] for row in rows]
+        assert {joint.split()[0] for joint in joints} == {name.split()[0]}
+        assert joints[1] == name.replace("arm", "shoulder")
+    with pytest.raises(ValueError, match=r"\(\.\.\., 12, 2 or 3\), not \(4, 17, 2\): pick them by `COCO.limbs`"):
+        limb_angles_deg(np.zeros((4, 17, 2)))
+
+
+# Smoothing
+
+
+class PaperFilter:
+    """Algorithms 1 and 2 of Casiez, Roussel & Vogel (2012), for one number at a time."""
+
+    def __init__(self, min_cutoff, beta, d_cutoff):
+        self.min_cutoff, self.beta, self.d_cutoff = min_cutoff, beta, d_cutoff
+        self.hat_x = self.hat_dx = None
+
+    @staticmethod
+    def alpha(rate, cutoff):
+        tau, te = 1 / (2 * math.pi * cutoff), 1 / rate
+        return 1 / (1 + tau / te)
+
+    def __call__(self, x, rate):
+        if self.hat_x is None:
+            self.hat_x, self.hat_dx = x, 0.0
+            return x
+        dx = (x - self.hat_x) * rate
+        a = self.alpha(rate, self.d_cutoff)
+        self.hat_dx = a * dx + (1 - a) * self.hat_dx
+        a = self.alpha(rate, self.min_cutoff + self.beta * abs(self.hat_dx))
+        self.hat_x = a * x + (1 - a) * self.hat_x
+        return self.hat_x
+
+
+@examples
+@given(seeds, st.floats(0.1, 5), st.floats(0, 2), st.floats(0.2, 3), st.floats(0, 0.5))
+def test_one_euro_is_the_papers_on_what_is_seen(seed, min_cutoff, beta, d_cutoff, missing):
+    rng = np.random.default_rng(seed)
+    times = irregular(rng, 40)
+    values = rng.normal(0, 3, (40, 2, 3)).cumsum(0)
+    values[rng.random(values.shape) < missing] = np.nan
+    found = one_euro(values, times, min_cutoff, beta, d_cutoff)
+    for column in np.ndindex(2, 3):
+        paper, last = PaperFilter(min_cutoff, beta, d_cutoff), None
+        for row in range(40):
+            x = values[row, *column]
+            if np.isnan(x):
+                assert np.isnan(found[row, *column])
+                continue
+            expected = paper(x, None if last is None else 1 / (times[row] - last))
+            assert found[row, *column] == pytest.approx(expected, rel=1e-9, abs=1e-9)
+            last = times[row]
+
+
+def test_one_euro_takes_jitter_from_rest_keeps_up_with_speed_and_lets_a_long_gap_be():
+    rng = np.random.default_rng(0)
+    times = np.arange(200) / 25
+    rest = 100 + rng.normal(0, 2, 200)
+    assert one_euro(rest, times, beta=0)[50:].std() < 0.4 * rest.std()
+    ramp = 100 * times
+    lag = [(ramp - one_euro(ramp, times, beta=beta))[-1] for beta in (0, 0.1)]
+    assert lag[0] == pytest.approx(100 / (2 * np.pi), rel=0.05) and lag[1] < 2.5
+    step = np.where(times < 4, 0.0, 100)
+    step[80:120] = np.nan  # from 3.2 to 4.8 s
+    assert one_euro(step, times)[120] > 90
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 17, 2)])
+def test_nothing_is_smoothed_to_nothing(shape):
+    assert one_euro(np.zeros(shape), []).shape == fill_gaps(np.zeros(shape), []).shape == shape
+
+
+@pytest.mark.parametrize("function", [one_euro, fill_gaps, repetitions, main_movement])
+def test_times_are_one_for_each_frame_and_increase(function):
+    with pytest.raises(ValueError, match=r"values of shape \(4, 2\) need as many times, not \(3,\)"):
+        function(np.zeros((4, 2)), [0, 1, 2])
+    with pytest.raises(ValueError, match=r"need as many times, not \(\)"):
+        function(np.zeros(4), 25)
+    with pytest.raises(ValueError, match=r"times must increase, but 0\.1 s follows 0\.1 s: drop one of the frames"):
+        function(np.zeros((4, 2)), [0, 0.1, 0.1, 0.2])
+    with pytest.raises(ValueError, match=r"times must increase, but nan s follows 0\.1 s"):
+        function(np.zeros((4, 2)), [0, 0.1, np.nan, 0.2])
+
+
+# Gaps
+
+
+@examples
+@given(seeds, st.floats(0.05, 1.5), st.floats(0.1, 0.9))
+def test_gaps_are_filled_if_they_are_short_and_inside_and_nothing_else_changes(seed, longest_s, missing):
+    rng = np.random.default_rng(seed)
+    times = irregular(rng, 60)
+    values = rng.normal(0, 1, (60, 3))
+    values[rng.random((60, 3)) < missing] = np.nan
+    filled = fill_gaps(values, times, longest_s)
+    for old, new in zip(values.T, filled.T, strict=True):
+        seen = np.isfinite(old)
+        np.testing.assert_array_equal(new[seen], old[seen])
+        rows = np.flatnonzero(seen)
+        for row in np.flatnonzero(~seen):
+            before, after = rows[rows < row], rows[rows > row]
+            if len(before) and len(after) and times[after[0]] - times[before[-1]] <= longest_s:
+                low, high = sorted(old[[before[-1], after[0]]])
+                assert low - 1e-9 <= new[row] <= high + 1e-9
+            else:
+                assert np.isnan(new[row])
+
+
+def test_a_straight_line_is_filled_exactly_and_a_gap_of_just_the_longest_counts():
+    times = np.arange(21) / 20
+    values = 3 * times[:, None] + [0, 1]
+    holed = values.copy()
+    holed[[3, *range(6, 15)], 0] = np.nan
+    np.testing.assert_allclose(fill_gaps(holed, times), values, atol=1e-12)  # 0.5 s from frame 5 to frame 15
+    assert np.isnan(fill_gaps(holed, times, 0.49)[6:15, 0]).all()
+    assert np.isnan(holed[3, 0])  # the input is left as it was
+
+
+# Repetitions
+
+
+def exercise(rng, count, fps=25.0, rest=1.0, noise=0.05, pauses=True):
+    """A signal with `count` repetitions of 100 +- 30 degrees and random tempo, and their starts, middles and ends."""
+    durations = 1.6 / rng.uniform(0.6, 1.6, count)
+    gaps = rng.uniform(0, 1.5, count + 1) if pauses else np.zeros(count + 1)
+    gaps[[0, -1]] += rest
+    starts = np.cumsum(gaps[:-1]) + np.cumsum([0, *durations[:-1]])
+    times = np.arange(0, gaps.sum() + durations.sum(), 1 / fps)
+    signal = np.full(len(times), rng.uniform(-300, 300))
+    for start, duration in zip(starts, durations, strict=True):
+        during = (times >= start) & (times <= start + duration)
+        share = (1 - np.cos(2 * np.pi * (times[during] - start) / duration)) / 2
+        signal[during] += 100 * rng.uniform(0.7, 1.3) * share
+    truth = np.column_stack([starts, starts + durations / 2, starts + durations])
+    return signal + rng.normal(0, 100 * noise, len(times)), times, truth
+
+
+@settings(examples, max_examples=300)
+@given(seeds, st.integers(0, 12), st.sampled_from([15, 25, 30, 60]), st.booleans())
+def test_as_many_repetitions_come_out_as_went_in(seed, count, fps, pauses):
+    signal, times, truth = exercise(np.random.default_rng(seed), count, fps, pauses=pauses)
+    found = np.array(repetitions(signal, times)).reshape(-1, 3)
+    assert len(found) == count
+    np.testing.assert_allclose(found[:, 1], truth[:, 1], atol=0.2)
+    assert (np.diff(found, axis=1) > 0).all() and (found[1:, 0] >= found[:-1, 2]).all()
+
+
+@examples
+@given(seeds, st.integers(1, 8))
+def test_without_noise_starts_and_ends_are_where_a_tenth_of_the_way_is_done(seed, count):
+    signal, times, truth = exercise(np.random.default_rng(seed), count, 60, noise=0)
+    tenth = math.acos(0.8) / (2 * math.pi)  # of a repetition
+    inside = np.diff(truth[:, [0, 2]]) * [tenth, 0, -tenth] + truth
+    np.testing.assert_allclose(np.array(repetitions(signal, times)), inside, atol=0.1)
+
+
+@examples
+@given(seeds, st.integers(2, 8), st.floats(-6, 6))
+def test_drift_gaps_and_a_variable_frame_rate_change_nothing(seed, count, drift):
+    rng = np.random.default_rng(seed)
+    signal, regular, truth = exercise(rng, count, 100, noise=0.02)
+    times = irregular(rng, int(25 * regular[-1]))
+    times = times - times[0]
+    times = times[times < regular[-1]]
+    signal = np.interp(times, regular, signal) + drift * times
+    for start in rng.uniform(0, times[-1], 4):
+        signal[(times > start) & (times < start + 0.25)] = np.nan
+    signal[rng.random(len(times)) < 0.1] = np.nan
+    found = np.array(repetitions(signal, times))
+    np.testing.assert_allclose(found[:, 1], truth[:, 1], atol=0.35)
+
+
+def test_the_first_and_the_last_repetition_may_be_cut_in_their_first_and_last_half():
+    times = np.arange(0, 8, 0.04)
+    whole = 50 - 50 * np.cos(np.pi * times)  # 4 repetitions of 2 s
+    for low, high, count in ((0, 8, 4), (0.5, 7.5, 4), (1.04, 6.96, 2), (0.5, 6.96, 3)):
+        part = (times >= low) & (times <= high)
+        assert len(repetitions(whole[part], times[part])) == count
+
+
+@pytest.mark.parametrize("noise", [0, 1, 6])
+def test_standing_still_is_no_exercise(noise):
+    rng = np.random.default_rng(0)
+    times = np.arange(0, 120, 0.04)
+    still = 175 + rng.normal(0, noise, len(times)) + 3 * np.sin(times)
+    assert repetitions(still, times) == []
+    assert len(repetitions(still, times, prominence=1)) >= 19  # once it is asked for
+    angles = 175 + rng.normal(0, noise, (len(times), 10))
+    assert repetitions(main_movement(angles, times), times) == []
+
+
+def test_few_repetitions_in_a_long_film_and_one_that_is_held_count():
+    times = np.arange(0, 90, 0.04)
+    signal = np.random.default_rng(0).normal(0, 4, len(times))
+    for start in (30, 33):
+        signal += 90 * np.clip(1.5 - np.abs(times - start - 1.5), 0, 1)
+    signal += 90 * np.clip(10 - np.abs(times - 60), 0, 1)  # a plank
+    assert [round(r.middle_s) for r in repetitions(signal, times)][:2] in ([31, 34], [32, 34], [31, 35], [32, 35])
+    assert len(repetitions(signal, times)) == 3
+
+
+def test_the_films_repetitions_are_counted_and_timed_from_its_angles():
+    truth = media.clip("workout")[1]
+    angles, times = limb_angles_deg(truth["joints_3d"][:, COCO.limbs]), truth["times"]
+    for exercise, prefer in (("squat", "knee"), ("jumping jack", "arm"), ("arm raise", "arm")):
+        reps = [r for r in truth["repetitions"] if r["exercise"] == exercise]
+        part = (times >= reps[0]["start_s"] - 0.3) & (times <= reps[-1]["end_s"] + 0.3)
+        signal = angles[part, list(ANGLES).index(f"left {prefer}")] * (-1 if prefer == "knee" else 1)
+        for s in (signal, main_movement(angles[part], times[part])):
+            found = repetitions(s, times[part])
+            assert len(found) == len(reps), exercise
+            np.testing.assert_allclose([r.middle_s for r in found], [r["middle_s"] for r in reps], atol=0.15)
+
+
+@pytest.mark.parametrize("signal", [np.zeros((5, 2)), np.full(5, np.nan), [np.nan, 1, np.nan, np.nan, np.nan]])
+def test_a_signal_without_values_is_refused(signal):
+    with pytest.raises(ValueError, match=r"must be \(frames,\), and hold two values. Was a person seen\?"):
+        repetitions(signal, np.arange(5))
+
+
+# The main movement
+
+
+@examples
+@given(seeds, st.integers(2, 6), st.floats(0, 0.2))
+def test_the_main_movement_is_what_was_mixed_in(seed, count, missing):
+    rng = np.random.default_rng(seed)
+    signal, times, _ = exercise(rng, count, noise=0)
+    weights = rng.normal(0, 1, 8)
+    weights /= np.linalg.norm(weights)
+    signals = (signal - signal[0])[:, None] * weights + rng.uniform(0, 180, 8) + rng.normal(0, 0.5, (len(times), 8))
+    signals[rng.random(signals.shape) < missing] = np.nan
+    found = main_movement(signals, times)
+    known = np.isfinite(found)
+    assert known.mean() > 0.8
+    offset = np.median(found[known] - signal[known])
+    np.testing.assert_allclose(np.median(np.abs(found[known] - signal[known] - offset)), 0, atol=2)
+    assert len(repetitions(found, times)) == count
+
+
+def test_one_change_of_posture_does_not_hide_the_movement():
+    signal, times, _ = exercise(np.random.default_rng(0), 8, noise=0)
+    signals = np.column_stack([signal / 2, signal / 2, *[np.interp(times, [4, 5], [0, 120])] * 4])
+    assert len(repetitions(main_movement(signals, times), times)) == 8
+
+
+def test_signals_never_seen_are_left_out_and_none_at_all_is_refused():
+    signal, times, _ = exercise(np.random.default_rng(0), 3)
+    signals = np.column_stack([np.full(len(times), np.nan), signal])
+    assert len(repetitions(main_movement(signals, times), times)) == 3
+    for bad in (np.full((5, 3), np.nan), np.zeros(5), np.zeros((5, 0)), np.zeros((1, 3))):
+        with pytest.raises(ValueError, match=r"must be \(frames, signals\), and one hold two values"):
+            main_movement(bad, np.arange(len(bad)))
