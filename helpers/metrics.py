@@ -171,3 +171,33 @@ def _poses(found, true):
     if found.shape != true.shape or found.ndim < 2 or found.shape[-1] != 3:
         raise ValueError(f"Found joints of shape {found.shape}, true ones {true.shape}: both are (..., N, 3).")
     return found, true
+
+
+# Per joint of COCO-17: the spread of its annotations over the square root of the person's area (COCO 2016).
+_HALF = (0.079, 0.072, 0.062, 0.107, 0.087, 0.089)  # shoulders, elbows, wrists, hips, knees, ankles
+COCO_SIGMAS = np.array([0.026, 0.025, 0.025, 0.035, 0.035, *np.repeat(_HALF, 2)])
+
+
+def oks(found, true, area, visible=None):
+    """Object keypoint similarity: mean over the visible joints of exp(-d^2 / (2 area (2 sigma)^2)), 1 is best (COCO).
+
+    Args:
+        found, true: (..., 17, 2), px, in the order of COCO-17. A joint that was not found (NaN) counts as 0.
+        area: of the person in the image, px^2, (...); COCO takes that of the segment, not of the box.
+        visible: (..., 17), whether a joint counts; None for all that are finite in `true`.
+
+    Returns:
+        One number for each person, (...); NaN where no joint is visible.
+
+    Raises ValueError for other shapes, and for an area that is not positive.
+    """
+    found, true, area = (np.asarray(values, dtype=float) for values in (found, true, area))
+    if found.shape != true.shape or found.shape[-2:] != (17, 2):
+        raise ValueError(f"Found joints of shape {found.shape}, true ones {true.shape}: both are (..., 17, 2).")
+    if not (area > 0).all():
+        raise ValueError(f"The area must be positive, not {area.min()}: give the person's pixels, or width x height.")
+    visible = np.isfinite(true).all(-1) if visible is None else np.asarray(visible, dtype=bool)
+    square = ((found - true) ** 2).sum(-1)
+    similarity = np.exp(-square / (2 * area[..., None] * (2 * COCO_SIGMAS) ** 2))
+    count = visible.sum(-1)
+    return np.where(count > 0, np.where(visible, np.nan_to_num(similarity), 0).sum(-1) / count.clip(1), np.nan)[()]

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pycocotools.cocoeval import COCOeval
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from helpers.geometry import IDENTITY, random_homography
 from helpers.metrics import (
+    COCO_SIGMAS,
     add,
     corner_error,
     direction_error_deg,
@@ -17,6 +19,7 @@ from helpers.metrics import (
     matching_score,
     mean_matching_accuracy,
     nme,
+    oks,
     repeatability,
     reprojection_error,
     rotation_error_deg,
@@ -354,3 +357,56 @@ def test_nme_of_many_faces_is_one_number_for_each():
 def test_nme_of_landmarks_without_a_partner_is_refused():
     with pytest.raises(ValueError, match="row by row"):
         nme(np.ones((1, 2)), np.random.default_rng(0).normal(size=(68, 2)))
+
+
+# Object keypoint similarity
+
+
+def people(seed, count=4):
+    """True joints, found ones a few pixels off, areas, and which joints are visible."""
+    rng = np.random.default_rng(seed)
+    true, area = rng.uniform(0, 200, (count, 17, 2)), rng.uniform(500, 40000, count)
+    visible = rng.random((count, 17)) < 0.7
+    visible[:, 0] = True
+    return true + rng.normal(0, 12, true.shape), true, area, visible
+
+
+@examples
+@given(seeds)
+def test_oks_is_that_of_cocos_own_evaluation(seed):
+    found, true, area, visible = people(seed)
+    keypoints = np.dstack([true, 2 * visible])
+    judge = COCOeval(iouType="keypoints")
+    judge._gts[1, 1] = [
+        {"keypoints": k.ravel(), "area": a, "bbox": [0, 0, 9, 9]} for k, a in zip(keypoints, area, strict=True)
+    ]
+    judge._dts[1, 1] = [{"keypoints": np.insert(k, 2, 1, axis=1).ravel(), "score": 1} for k in found]
+    np.testing.assert_allclose(oks(found, true, area, visible), np.diag(judge.computeOks(1, 1)), rtol=1e-9)
+
+
+def test_oks_by_hand_and_of_what_was_not_found():
+    true = np.zeros((17, 2))
+    off = true.copy()
+    off[0] = [0.026 * 2 * 100, 0]  # one standard deviation of the nose, for an area of 100^2
+    assert oks(true, true, 1e4) == 1
+    assert oks(off, true, 1e4) == pytest.approx((16 + np.exp(-0.5)) / 17)
+    assert oks(off, true, 1e4, visible=np.arange(17) == 0) == pytest.approx(np.exp(-0.5))
+    off[0] = np.nan
+    assert oks(off, true, 1e4) == pytest.approx(16 / 17)  # missed
+    assert oks(true, off, 1e4) == 1  # not labelled
+    assert np.isnan(oks(true, np.full((17, 2), np.nan), 1e4))
+    assert COCO_SIGMAS.shape == (17,)
+
+
+@pytest.mark.parametrize(
+    ("found", "true", "area", "message"),
+    [
+        (np.zeros((14, 2)), np.zeros((14, 2)), 1, r"\(14, 2\), true ones \(14, 2\): both are \(\.\.\., 17, 2\)"),
+        (np.zeros((2, 17, 2)), np.zeros((17, 2)), 1, r"\(2, 17, 2\), true ones \(17, 2\)"),
+        (np.zeros((17, 2)), np.zeros((17, 2)), 0, r"area must be positive, not 0\.0"),
+        (np.zeros((17, 2)), np.zeros((17, 2)), np.nan, r"area must be positive, not nan"),
+    ],
+)
+def test_oks_refuses_what_is_no_person(found, true, area, message):
+    with pytest.raises(ValueError, match=message):
+        oks(found, true, area)
