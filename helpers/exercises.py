@@ -7,10 +7,11 @@ otherwise. Answers are compared with tolerance; whatever an answer raises become
 import numpy as np
 from scipy.spatial.transform import Rotation
 
+from helpers.bodies import Repetition, angle_deg
 from helpers.faces import MIRROR, measures
 from helpers.geometry import IDENTITY, camera_pose, project
 from helpers.keypoints import mutual_matches
-from helpers.metrics import nme, reprojection_error, rotation_error_deg
+from helpers.metrics import nme, pck, reprojection_error, rotation_error_deg
 
 
 def check(name, answer):
@@ -289,6 +290,83 @@ def _a_blink_in_time(function):
     return None
 
 
+def _pck(function):
+    rng = np.random.default_rng(0)
+    true = rng.uniform(0, 200, (40, 17, 2))
+    found = true + rng.normal(0, 15, true.shape)
+    for threshold in (0.1, 0.2):
+        answer, right = function(found, true, threshold), pck(found, true, threshold)
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.isclose(answer, 100 * right):
+            return "a share is wanted, not a percentage."
+        if np.isclose(answer, pck(found, true, threshold, torso=(4, 11))):
+            return "rows are counted from 0: the left shoulder is row 5, the right hip row 12."
+        if not np.isclose(answer, right, atol=1e-4):
+            return f"at {threshold} your function gives {answer:.4f}, and it is {right:.4f}."
+    return None
+
+
+def _lag_of_the_moving_average(function):
+    for frames, fps in ((5, 20), (9, 30), (1, 20)):
+        answer, right = function(frames, fps), 1000 * (frames - 1) / 2 / fps
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.isclose(answer, 1000 * frames / 2 / fps):
+            return "the newest of the frames is 0 frames old: the mean age is that of 0, 1, ..., frames - 1."
+        if not np.isclose(answer, right):
+            return f"for {frames} frames at {fps} a second it is {right:.0f} ms, and your function gives {answer:.0f}."
+    return None
+
+
+def _angle_at_a_joint(function):
+    rng = np.random.default_rng(0)
+    for shape in ((2,), (3,), (6, 3), (4, 5, 2)):
+        a, b, c = rng.normal(size=(3, *shape))
+        answer, right = function(a, b, c), angle_deg(a, b, c)
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.shape(answer) != np.shape(right):
+            return f"points of shape {shape} have angles of shape {np.shape(right)}, not {np.shape(answer)}."
+        if np.allclose(answer, np.radians(right)):
+            return "that is in radians: np.degrees."
+        if np.allclose(answer, 180 - right):
+            return "both bones must begin at b: a - b and c - b."
+        if not np.allclose(answer, right):
+            return f"for points of shape {shape} your function is off by up to {np.abs(answer - right).max():.1f} deg."
+    straight = function(np.array([0.1, 0.3]), np.array([0.2, 0.6]), np.array([0.3, 0.9]))
+    return None if np.isclose(straight, 180, atol=1e-3) else "a straight joint gives NaN: clip the cosine to -1 and 1."
+
+
+def _cadence(function):
+    def made(*middles):
+        return [Repetition(middle - 0.5, middle, middle + 0.6) for middle in middles]
+
+    for repetitions, right in ((made(1, 2, 3), 60), (made(0.5, 2.5), 30), (made(1, 1.5, 2.5, 3), 90)):
+        answer = function(repetitions)
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.isclose(answer, right * len(repetitions) / (len(repetitions) - 1)):
+            return "between the first and the last middle there is one repetition less than there are middles."
+        if not np.isclose(answer, right):
+            middles = [repetition.middle_s for repetition in repetitions]
+            return f"middles at {middles} s are {right} a minute, and your function gives {answer:.1f}."
+    for few in (made(), made(1)):
+        if not np.isnan(float(function(few))):
+            return f"with {len(few)} repetitions there is no cadence: return NaN."
+    return None
+
+
+def _asymmetry(function):
+    for left, right, share in ((90, 90, 0), (90, 135, 0.5), (180, 60, 1), (60, 150, 0.75), (180, 180, 0)):
+        answer = function(left, right)
+        if answer is None:
+            return NOT_ATTEMPTED
+        if not np.isclose(answer, share):
+            return f"knees at {left} and {right} degrees: it is {share:.2f}, and your function gives {answer:.2f}."
+    return None
+
+
 EXERCISES = {
     "about 100 keypoints": _about_100_keypoints,
     "half-pixel mapping": _half_pixel_mapping,
@@ -307,4 +385,9 @@ EXERCISES = {
     "eye aspect ratio": _eye_aspect_ratio,
     "count the blinks": _count_the_blinks,
     "a blink in time": _a_blink_in_time,
+    "PCK": _pck,
+    "lag of the moving average": _lag_of_the_moving_average,
+    "angle at a joint": _angle_at_a_joint,
+    "cadence": _cadence,
+    "asymmetry": _asymmetry,
 }

@@ -129,6 +129,42 @@ def nme(found, true, corners=(36, 45)):
     return np.linalg.norm(found - true, axis=-1).mean(-1) / unit
 
 
+def torso_errors(found, true, torso=(5, 12)):
+    """Distance of each joint over the person's torso diameter, (..., N), what `pck` counts.
+
+    NaN where the joint, or an end of the torso, has no true place. Raises ValueError if the shapes differ.
+    """
+    found, true = np.asarray(found, dtype=float), np.asarray(true, dtype=float)
+    if found.shape != true.shape or found.shape[-1:] != (2,):
+        raise ValueError(
+            f"Found joints of shape {found.shape} and true ones {true.shape}: pass (..., N, 2), row by row."
+        )
+    diameter = np.linalg.norm(true[..., torso[0], :] - true[..., torso[1], :], axis=-1)
+    return np.linalg.norm(found - true, axis=-1) / diameter[..., None]
+
+
+def pck(found, true, alpha=0.2, torso=(5, 12), which=None):
+    """PCK: share of joints found within `alpha` torso diameters of their true place.
+
+    Yang & Ramanan (2013) measure in sides of the person's box, Sapp & Taskar (2013) in torso diameters, as here: from
+    left shoulder to right hip.
+
+    Args:
+        found, true: (..., N, 2), px, row by row; a true joint that is NaN, or whose torso is, does not count, a found
+            one that is NaN counts as missed.
+        torso: rows of left shoulder and right hip; those of `helpers.bodies.COCO`.
+        which: (..., N), the joints to count; all if None.
+
+    Returns one number; NaN where nothing counts. Raises ValueError if the shapes differ.
+    """
+    true = np.asarray(true, dtype=float)
+    errors = torso_errors(found, true, torso)
+    counts = np.isfinite(true).all(-1) & np.isfinite(true[..., list(torso), :]).all((-2, -1))[..., None]
+    if which is not None:
+        counts = counts & which
+    return float((errors[counts] <= alpha).mean()) if counts.any() else np.nan
+
+
 def mpjpe_mm(found, true, root=(6, 7)):
     """MPJPE: mean distance of joints in millimetres, after the roots are laid upon each other (Human3.6M 2014).
 

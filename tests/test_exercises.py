@@ -77,7 +77,37 @@ def blink(t):
     return {"right eye closed": closed, "left eye closed": closed}
 
 
+def correct_share(found, true, threshold):
+    torso = [cdist(pose, pose)[5, 12] for pose in true]
+    return np.mean([np.diag(cdist(f, t)) <= threshold * d for f, t, d in zip(found, true, torso, strict=True)])
+
+
+def lag(frames, fps):
+    return 1000 * np.arange(frames).mean() / fps
+
+
+def angle_at(a, b, c):
+    u, v = a - b, c - b
+    cosine = (u * v).sum(-1) / np.sqrt((u**2).sum(-1) * (v**2).sum(-1))
+    return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
+
+
+def a_minute(repetitions):
+    middles = [repetition.middle_s for repetition in repetitions]
+    return 60 / np.diff(middles).mean() if len(middles) > 1 else np.nan
+
+
+def one_sided(left, right):
+    low, high = sorted((180 - left, 180 - right))
+    return 1 - low / high if high else 0
+
+
 RIGHT = {
+    "PCK": [correct_share, lambda *arguments: torch.tensor(correct_share(*arguments))],
+    "lag of the moving average": [lag, lambda *arguments: np.float32(lag(*arguments))],
+    "angle at a joint": [angle_at],
+    "cadence": [a_minute, lambda repetitions: torch.tensor(a_minute(repetitions))],
+    "asymmetry": [one_sided, lambda *angles: np.float32(one_sided(*angles))],
     "mirrored landmarks": [lambda points, width: flipped(points), lambda points, _: torch.tensor(flipped(points))],
     "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
     "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
@@ -104,7 +134,33 @@ RIGHT = {
         lambda w: int(np.ceil(np.log(0.01) / np.log(1 - w**4))),
     ],
 }
+shifted = np.r_[16, :16]  # as if rows were counted from 1
 WRONG = {
+    "PCK": [
+        (lambda *arguments: 100 * correct_share(*arguments), "not a percentage"),
+        (lambda found, true, _: correct_share(found, true, 0.2), r"at 0\.1 your function gives"),
+        (lambda found, true, a: correct_share(found[:, shifted], true[:, shifted], a), "counted from 0"),
+    ],
+    "lag of the moving average": [
+        (lambda frames, fps: 500 * frames / fps, "0 frames old"),
+        (lambda frames, fps: lag(frames, fps) / 1000, "it is 100 ms"),
+    ],
+    "angle at a joint": [
+        (lambda *points: np.radians(angle_at(*points)), "radians"),
+        (lambda a, b, c: angle_at(2 * b - a, b, c), "begin at b"),
+        (lambda a, b, c: angle_at(b, a, c), "is off by up to"),
+        (lambda a, b, c: angle_at(a, b, c).mean(), r"angles of shape \(6,\), not \(\)"),
+        (lambda a, b, c: np.where(angle_at(a, b, c) > 179.99, np.nan, angle_at(a, b, c)), "clip the cosine"),
+    ],
+    "cadence": [
+        (lambda r: 60 * len(r) / (r[-1].middle_s - r[0].middle_s), "one repetition less"),
+        (lambda r: 60 * (len(r) - 1) / (r[-1].end_s - r[0].start_s), "are 60 a minute"),
+        (lambda r: np.nan_to_num(a_minute(r)), "with 0 repetitions there is no cadence"),
+    ],
+    "asymmetry": [
+        (lambda left, right: abs(left - right) / max(left, right), "knees at 90 and 135"),
+        (lambda left, right: one_sided(left, right) + (left == right == 180), "knees at 180 and 180"),
+    ],
     "mirrored landmarks": [
         (lambda points, width: points * [-1, 1] + [width - 1, 0], "row 36 must be the right eye again"),
         (lambda points, width: flipped(points) + np.array([1, 0]), "pixel 0 goes to width - 1"),
@@ -197,6 +253,11 @@ FUNCTIONS = (
     "eye aspect ratio",
     "count the blinks",
     "a blink in time",
+    "PCK",
+    "lag of the moving average",
+    "angle at a joint",
+    "cadence",
+    "asymmetry",
     "mutual nearest neighbours",
     "draws of RANSAC",
     "reprojection error",

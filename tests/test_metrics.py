@@ -20,9 +20,11 @@ from helpers.metrics import (
     mean_matching_accuracy,
     nme,
     oks,
+    pck,
     repeatability,
     reprojection_error,
     rotation_error_deg,
+    torso_errors,
 )
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -410,3 +412,41 @@ def test_oks_by_hand_and_of_what_was_not_found():
 def test_oks_refuses_what_is_no_person(found, true, area, message):
     with pytest.raises(ValueError, match=message):
         oks(found, true, area)
+
+
+# Body joints
+
+
+def body(seed=0):
+    """Joints (17, 2) whose torso, from row 5 to row 12, is 50 px long."""
+    joints = np.random.default_rng(seed).uniform(0, 200, (17, 2))
+    joints[12] = joints[5] + (30, 40)
+    return joints
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 0.5])
+def test_pck_of_evenly_spread_errors_is_alpha(alpha):
+    true = np.stack([body(seed) for seed in range(100)])
+    shares = (np.arange(1700).reshape(100, 17) + 0.5) / 1700  # of the torso
+    angles = np.random.default_rng(0).uniform(0, 2 * np.pi, (100, 17))
+    found = true + 50 * shares[..., None] * np.stack([np.cos(angles), np.sin(angles)], -1)
+    np.testing.assert_allclose(torso_errors(found, true), shares)
+    assert pck(found, true, alpha) == pytest.approx(alpha, abs=1e-9)
+
+
+def test_pck_counts_what_is_labelled_and_asked_for():
+    true, found = body(), body()
+    found[:4] += 11  # 15.6 px: beyond 10, within 20
+    true[4] = found[6] = np.nan  # no label; not found
+    assert pck(found, true, 0.2) == pytest.approx(11 / 16) and pck(found, true, 0.4) == pytest.approx(15 / 16)
+    assert pck(found, true, 0.2, which=np.arange(17) < 4) == 0 and pck(found, true, 0.2, which=np.arange(17) > 6) == 1
+    true[12] = np.nan
+    assert np.isnan(pck(found, true))
+    with pytest.raises(ValueError, match="row by row"):
+        pck(found[:12], true)
+
+
+def test_pck_ignores_where_and_how_large_the_person_is():
+    true = body()
+    found = true + np.random.default_rng(1).normal(0, 8, true.shape)
+    assert 0 < pck(found, true) < 1 and pck(3 * found + 70, 3 * true + 70) == pck(found, true)

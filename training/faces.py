@@ -46,7 +46,7 @@ from training.face_shape import person_modes, shape_model, shape_report
 
 LIDS, LIPS = ((37, 41), (38, 40), (43, 47), (44, 46)), ((61, 67), (62, 66), (63, 65))  # upper and lower
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
-SILENT = ("data", "work", "out", "weights", "cpu")  # options that are places on one machine
+SILENT = ("data", "work", "out", "weights", "pictures", "cpu")  # options that are places on one machine
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
 
 
@@ -55,25 +55,26 @@ MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
 
 def photometric(image, rng):
     """Light, colour, sharpness and noise, as other cameras would have them. uint8 in, normalised float32 out."""
-    size = image.shape[0]
+    height, width = image.shape[:2]
     chance = rng.random(6)
     if chance[0] < 0.25:
-        small = int(size * rng.uniform(0.35, 0.9))
-        image = cv2.resize(cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA), (size, size))
+        share = rng.uniform(0.35, 0.9)
+        small = int(width * share), int(height * share)
+        image = cv2.resize(cv2.resize(image, small, interpolation=cv2.INTER_AREA), (width, height))
     elif chance[0] < 0.4:
         image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 1.4))
     if chance[1] < 0.2:
         image = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     if chance[2] < 0.3:  # something in front
-        corner, other = rng.integers(0, size, 2), rng.integers(size // 10, size // 2, 2)
+        corner, other = rng.integers(0, (width, height)), rng.integers(width // 10, width // 2, 2)
         cv2.rectangle(image, corner.tolist(), (corner + other).tolist(), rng.integers(0, 256, 3).tolist(), -1)
     tone = np.linspace(0, 1, 256)[:, None] ** np.exp(rng.normal(0, 0.2)) * np.exp(rng.normal(0, 0.08, 3))
     tone = np.clip((tone - 0.5) * rng.uniform(0.6, 1.4) + 0.5 + rng.uniform(-0.15, 0.15), 0, 1)
     image = cv2.LUT(image, ((tone - MEAN) / STD).astype(np.float32)[:, None])
     if chance[3] < 0.3:  # light from one side
         direction = rng.normal(0, 0.5, 2).astype(np.float32)
-        ramp = np.linspace(-1, 1, size, dtype=np.float32)
-        image += (direction[0] * ramp[:, None] + direction[1] * ramp)[..., None]
+        down, right = (np.linspace(-1, 1, side, dtype=np.float32) for side in (height, width))
+        image += (direction[0] * down[:, None] + direction[1] * right)[..., None]
     if chance[4] < 0.3:
         image += np.float32(rng.uniform(0, 0.25)) * rng.standard_normal(image.shape, dtype=np.float32)
     return image
@@ -155,9 +156,10 @@ class Faces(IterableDataset):
 # --- the network ------------------------------------------------------------------------------------------------
 
 
-def build(options):
+def build(options, size, names):
+    """A `VitPoseForPoseEstimation` of random weights for crops of `size` (height, width), px, with a heatmap a name."""
     backbone = VitPoseBackboneConfig(
-        image_size=[options.size] * 2,
+        image_size=list(size),
         patch_size=[options.patch] * 2,
         hidden_size=options.hidden,
         num_hidden_layers=options.layers,
@@ -167,14 +169,14 @@ def build(options):
     config = VitPoseConfig(
         backbone_config=backbone,
         scale_factor=options.upscale,
-        id2label=dict(enumerate(NAMES)),
-        label2id={name: i for i, name in enumerate(NAMES)},
+        id2label=dict(enumerate(names)),
+        label2id={name: i for i, name in enumerate(names)},
     )
     model = VitPoseForPoseEstimation(config)
-    grid, quarter = options.size // options.patch, options.hidden // 4
-    angles = np.arange(grid)[:, None] / 30.0 ** (np.arange(quarter) / quarter)
+    (rows, columns), quarter = (side // options.patch for side in size), options.hidden // 4
+    angles = np.arange(max(rows, columns))[:, None] / 30.0 ** (np.arange(quarter) / quarter)
     waves = np.concatenate([np.sin(angles), np.cos(angles)], axis=1)
-    waves = np.concatenate([np.repeat(waves, grid, axis=0), np.tile(waves, (grid, 1))], axis=1)
+    waves = np.concatenate([np.repeat(waves[:rows], columns, axis=0), np.tile(waves[:columns], (rows, 1))], axis=1)
     with torch.no_grad():
         model.backbone.embeddings.position_embeddings[0, 1:] = torch.as_tensor(waves, dtype=torch.float32) * 0.3
     return model
@@ -250,8 +252,18 @@ class Run:
         self.work = Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.model = VitPoseForPoseEstimation.from_pretrained(options.weights) if options.weights else build(options)
+        self.model = VitPoseForPoseEstimation.from_pretrained(options.weights) if options.weights else self.network()
         self.state = {"step": 0, "minutes": 0.0}
+
+    def network(self):
+        return build(self.options, [self.options.size] * 2, NAMES)
+
+    def views(self, seed, start):
+        options = self.options
+        return Faces(self.faces, options.size, options.helen, seed, start, options.act, self.mean)
+
+    def losses(self, heatmaps, batch):
+        return losses(heatmaps, batch["places"], self.options.sigma)
 
     def labels(self):
         """The training faces, and those to measure on, with their labels' shifts taken out."""
@@ -283,8 +295,7 @@ class Run:
             return
         seed = options.seed + 1000 * accelerator.process_index
         start = self.state["step"] * options.batch
-        views = Faces(self.faces, options.size, options.helen, seed, start, options.act, self.mean)
-        loader = DataLoader(views, batch_size=options.batch, num_workers=options.workers)
+        loader = DataLoader(self.views(seed, start), batch_size=options.batch, num_workers=options.workers)
         model, *optimizers = accelerator.prepare(self.model, *optimizers)
         for optimizer, kept in zip(optimizers, self.state.get("optimizers", []), strict=False):
             optimizer.load_state_dict(kept)
@@ -306,7 +317,7 @@ class Run:
                 for group in optimizer.param_groups:
                     group["lr"] = top * pace
                 optimizer.zero_grad()
-            loss = losses(model(batch["view"]).heatmaps, batch["places"], options.sigma)
+            loss = self.losses(model(batch["view"]).heatmaps, batch)
             accelerator.backward(sum(loss.values()))
             for optimizer in optimizers:
                 optimizer.step()
@@ -342,26 +353,24 @@ class Run:
         if self.accelerator.is_main_process:
             self.save()
 
-    def save(self):
-        """Write the transformers checkpoint, the shape model and the figures; the model card is written by hand."""
-        out, size = Path(self.options.out), self.options.size
-        self.model.cpu().half().save_pretrained(out)
-        stored = json.loads((out / "config.json").read_text()) | {"dtype": "float32"}  # half on disk, single in memory
-        stored["backbone_config"]["dtype"] = "float32"
-        (out / "config.json").write_text(json.dumps(stored, indent=2) + "\n")
-        processor = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": size, "width": size}}
-        processor |= {"image_mean": MEAN, "image_std": STD}
-        (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
-        mean, modes = self.mean, self.modes
-        shape = {"mean": mean, "modes": modes}
-        shape["people"] = person_modes(mean, modes, self.faces["landmarks"], self.faces["identity"])
-        save_file({key: value.astype(np.float32) for key, value in shape.items()}, out / "shape.safetensors")
-        results = {
+    def history(self):
+        return {
             "options": {k: v for k, v in vars(self.options).items() if k not in SILENT},
             "minutes": round(self.state["minutes"], 1),
             "steps": self.state["step"],
             "processes": self.accelerator.num_processes,
             "began with": "a finished checkpoint" if self.options.weights else "random weights",
+        }
+
+    def save(self):
+        """Write the transformers checkpoint, the shape model and the figures; the model card is written by hand."""
+        out = Path(self.options.out)
+        export(self.model, out)
+        mean, modes = self.mean, self.modes
+        shape = {"mean": mean, "modes": modes}
+        shape["people"] = person_modes(mean, modes, self.faces["landmarks"], self.faces["identity"])
+        save_file({key: value.astype(np.float32) for key, value in shape.items()}, out / "shape.safetensors")
+        results = self.history() | {
             "label shift in outer-eye distances": {k: v.round(4).tolist() for k, v in self.shifts.items()},
             "judged on": "tuning part of train" if self.options.tune else "validation",
         }
@@ -373,6 +382,18 @@ class Run:
         (out / "results.json").write_text(json.dumps(results, indent=2) + "\n")
         for source in ("youtube-faces", "helen"):
             print(source, {key: results[source][key] for key in ("n", "nme", "median", "failures_over_10", "groups")})
+
+
+def export(model, out):
+    """Write model and processor as transformers loads them: in half precision on disk, single in memory."""
+    height, width = model.config.backbone_config.image_size
+    model.cpu().half().save_pretrained(out)
+    stored = json.loads((out / "config.json").read_text()) | {"dtype": "float32"}
+    stored["backbone_config"]["dtype"] = "float32"
+    (out / "config.json").write_text(json.dumps(stored, indent=2) + "\n")
+    processor = {"image_processor_type": "VitPoseImageProcessor", "size": {"height": height, "width": width}}
+    processor |= {"image_mean": MEAN, "image_std": STD}
+    (out / "preprocessor_config.json").write_text(json.dumps(processor, indent=2) + "\n")
 
 
 def parse(arguments=None):

@@ -1,0 +1,292 @@
+"""How good the bundled `body-pose` is: on rendered people, on the workout film, and on real photographs.
+
+    python -m benchmarks.bodies --data DIR --renders PICTURES
+
+PCK@a: the share of joints found within `a` torso diameters (left shoulder to right hip) of where they are. Boxes are
+those of the true joints, a margin wider, scattered in place and size (seeded, the same at every call), or, in the film,
+as the notebook has them: the whole frame at first, then the box of the joints found in the frame before.
+
+1. Renders of people, movements and backgrounds that training never saw: PICTURES holds those of
+   `python -m training.body_pictures --split validation`; without `--renders` they are left out.
+2. The workout film, every fourth frame.
+3. Photographs of the split "validation" of Leeds Sports Pose Extended, 12 joints. Upright: the top of the head is
+   higher in the picture than both hips, where all three are labelled.
+
+DIR holds `bodies.parquet` (see `training.bodies`).
+"""
+
+import argparse
+import io
+import json
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow.parquet
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, VitPoseForPoseEstimation
+
+from helpers import checkpoints, media
+from helpers.bodies import COCO, LSP
+from helpers.metrics import pck, torso_errors
+
+KERNEL = 3  # of DARK's blur, cells: the heatmaps are about as sharp as their targets, and DARK's own 11 is for larger
+MARGIN = 1.12  # a box's sides over those of its joints; the processor widens it by another quarter
+JITTER = 0.05, 0.1  # how a detector's boxes scatter: centre over the longer side, logarithm of the size
+SURE = 0.3  # the score above which a joint has a say in the next frame's box
+EMPTY = ("chelsea", "coffee", "coins", "grass", "motorcycle_left", "page", "rocket", "text")  # nobody is on these
+FEWEST = 4  # joints for a box
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------
+
+
+def load_people(data, split):
+    """Real people: JPEG bytes; joints (N, 17, 2), px, NaN where not labelled; upright (N,), of `bodies.parquet`."""
+    rows = pyarrow.parquet.read_table(Path(data) / "bodies.parquet", filters=[("split", "=", split)])
+    labels = np.array(rows["joints"].to_pylist(), float).reshape(-1, 14, 3)
+    labels[labels[..., 2] == 0] = np.nan
+    joints = np.full((len(labels), 17, 2), np.nan, np.float32)
+    joints[:, COCO.limbs] = labels[:, LSP.limbs, :2]
+    head, hips = (labels[:, [LSP.names.index(name) for name in names], 1] for names in (("head top",), LSP.names[2:4]))
+    return rows["image"].combine_chunks().field("bytes").to_pylist(), joints, (head < hips).all(1)
+
+
+def load_renders(folder, split):
+    """Rendered people: JPEG bytes, joints (N, 17, 2), px, and visibility (N, 17) as in COCO."""
+    images, joints, visibility = [], [], []
+    for file in sorted(Path(folder).glob(f"{split}-????.npz")):
+        with np.load(file) as shard:
+            images += [part.tobytes() for part in np.split(shard["jpeg"], shard["ends"][:-1])]
+            joints.append(shard["joints"])
+            visibility.append(shard["visibility"])
+    if not images:
+        raise FileNotFoundError(f"No pictures of split {split!r} in {folder}. Make them: training.body_pictures.")
+    return images, np.concatenate(joints), np.concatenate(visibility)
+
+
+def decoded(jpeg):
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
+def box_of(joints, margin=MARGIN):
+    """The box (x, y, width, height) of joints (N, 2), NaN where unknown."""
+    low, high = np.nanmin(joints, axis=0), np.nanmax(joints, axis=0)
+    side = np.maximum(high - low, 8) * margin
+    return np.concatenate([(low + high - side) / 2, side])
+
+
+def scattered(joints, seed=0):
+    """Boxes (N, 4) of people (N, 17, 2), as a detector might have given them."""
+    boxes = []
+    for number, points in enumerate(joints):
+        box, rng = box_of(points), np.random.default_rng([seed, number])
+        size = box[2:] * np.exp(rng.normal(0, JITTER[1]))
+        centre = box[:2] + box[2:] / 2 + rng.normal(0, JITTER[0], 2) * box[2:].max()
+        boxes.append(np.concatenate([centre - size / 2, size]))
+    return np.array(boxes)
+
+
+# --- the model --------------------------------------------------------------------------------------------------
+
+
+class Detector:
+    """The checkpoint in a folder with its processor. `mirror`: also look at the mirror image, and take the mean."""
+
+    def __init__(self, folder, mirror=False, kernel=KERNEL):
+        self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+        self.model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
+        self.mirror, self.kernel = mirror, kernel
+
+    @torch.no_grad()
+    def __call__(self, images, boxes, batch=32):
+        """Joints (N, 17, 2), px of each image, and scores (N, 17), one person and box (4,) an image."""
+        found = []
+        for start in range(0, len(images), batch):
+            part = [[box] for box in np.asarray(boxes[start : start + batch], np.float32)]
+            inputs = self.processor(images[start : start + batch], boxes=part, return_tensors="pt")
+            outputs = self.model(**inputs)
+            if self.mirror:
+                other = self.model(inputs["pixel_values"].flip(-1)).heatmaps.flip(-1)[:, COCO.mirror.tolist()]
+                outputs.heatmaps = (outputs.heatmaps + other) / 2
+            found += self.processor.post_process_pose_estimation(outputs, boxes=part, kernel_size=self.kernel)
+        return tuple(np.array([person[0][key].numpy() for person in found]) for key in ("keypoints", "scores"))
+
+
+def follow(detector, images):
+    """Joints (T, 17, 2) and scores (T, 17) of one person through a film's frames, each frame's box from the last."""
+    height, width = images[0].shape[:2]
+    box, found = np.array([width / 2 - 0.375 * height, 0, 0.75 * height, height]), []
+    for image in [images[0], *images]:  # the first frame twice: its first look only finds the box
+        joints, scores = (part[0] for part in detector([image], [box]))
+        sure = scores > SURE
+        box = box_of(joints[sure]) if sure.sum() >= FEWEST else box
+        found.append((joints, scores))
+    return tuple(np.array(part) for part in zip(*found[1:], strict=True))
+
+
+def ms_a_frame(detector, image, box, count=60):
+    """Milliseconds for processor, model and decoding of one crop on one thread, median."""
+    threads, times = torch.get_num_threads(), []
+    torch.set_num_threads(1)
+    for _ in range(count):
+        start = time.perf_counter()
+        detector([image], [box])
+        times.append(1000 * (time.perf_counter() - start))
+    torch.set_num_threads(threads)
+    return round(float(np.median(times)), 1)
+
+
+# --- figures ----------------------------------------------------------------------------------------------------
+
+
+def mean_pose(joints):
+    """The mean (17, 2) of joints (N, 17, 2) in their boxes, from 0 to 1; NaN for joints that are never labelled."""
+    boxes = np.array([box_of(points) for points in joints])[:, None]
+    inside = (joints - boxes[..., :2]) / boxes[..., 2:]
+    known = np.isfinite(inside)
+    return np.where(known, inside, 0).sum(0) / np.where(known.any(0), known.sum(0), np.nan)
+
+
+def posed(average, boxes):
+    """The mean pose in each of the boxes (N, 4): joints (N, 17, 2)."""
+    return boxes[:, None, :2] + average * boxes[:, None, 2:]
+
+
+def shares(found, true, which=None):
+    return {f"PCK@{a}": round(float(pck(found, true, a, which=which)), 4) for a in (0.2, 0.1)}
+
+
+def auc(scores, right):
+    """The chance that a joint that is right has a higher score than one that is not (Hanley & McNeil 1982)."""
+    if right.all() or not right.any():
+        return np.nan
+    order = np.argsort(np.argsort(scores))  # ties are rare among floats
+    ranks, count = order[right].sum() + right.sum(), right.sum()
+    return float((ranks - count * (count + 1) / 2) / (count * (~right).sum()))
+
+
+def summary(found, true, scores, visibility=None):
+    """PCK of all joints, of the visible and the hidden ones, by joint, and what the scores tell."""
+    errors = torso_errors(found, true)
+    known = np.isfinite(errors)
+    result = {"people": int(known.any(1).sum()), "all": shares(found, true)}
+    if visibility is not None:
+        result |= {name: shares(found, true, visibility == v) for name, v in (("visible", 2), ("hidden", 1))}
+        result["share hidden"] = round(float((visibility[known] == 1).mean()), 3)
+    result["median error, torso diameters"] = round(float(np.median(errors[known])), 4)
+    result["PCK@0.2 by joint"] = {
+        name: round(float((errors[known[:, i], i] <= 0.2).mean()), 3)
+        for i, name in enumerate(COCO.names)
+        if known[:, i].any()
+    }
+    right, scores = errors[known] <= 0.2, scores[known]
+    upper = scores >= np.median(scores)
+    result["scores"] = {
+        "median": round(float(np.median(scores)), 3),
+        "median of the wrong": round(float(np.median(scores[~right])), 3) if (~right).any() else None,
+        "right in the upper half": round(float(right[upper].mean()), 4),
+        "right in the lower half": round(float(right[~upper].mean()), 4),
+        "AUC": round(auc(scores, right), 3),
+    }
+    return result
+
+
+def measure(detectors, images, joints, visibility=None, average=None):
+    """`summary` with scattered boxes, by the plain detector; then the other detectors' and the mean pose's PCK."""
+    boxes = scattered(joints)
+    plain, *others = detectors.values()
+    result = summary(*_judged(plain(images, boxes), joints), visibility)
+    for name, other in zip(list(detectors)[1:], others, strict=True):
+        result[name] = shares(other(images, boxes)[0], joints)
+    if average is not None:
+        result["mean pose"] = shares(posed(average, boxes), joints)
+    return result
+
+
+def _judged(found, true):
+    return found[0], true, found[1]
+
+
+def film(every=4):
+    """The workout film's frames, all of them, and of every fourth: its row, joints and visibility."""
+    path, truth = media.clip("workout")
+    images = [np.asarray(image) for image in media.frames(path)]
+    rows = np.arange(0, len(images), every)
+    return images, rows, truth["joints"][rows].astype(float), truth["visibility"][rows]
+
+
+def nobody(detector):
+    """Scores where there is nobody: 8 boxes on each of the photographs `EMPTY`; quantiles, and how many are `SURE`."""
+    images, boxes, rng = [], [], np.random.default_rng(0)
+    for name in EMPTY:
+        image = np.asarray(media.photo(name))
+        scale = 320 / max(image.shape[:2])
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        for _ in range(8):
+            height = rng.uniform(0.4, 0.8) * min(image.shape[0], image.shape[1] / 0.75)
+            corner = rng.uniform(0, 1, 2) * (image.shape[1] - 0.75 * height, image.shape[0] - height)
+            images.append(image)
+            boxes.append([*corner, 0.75 * height, height])
+    scores = detector(images, boxes)[1]
+    return {
+        "median score": round(float(np.median(scores)), 3),
+        "95 % below": round(float(np.quantile(scores, 0.95)), 3),
+        "median of a person's mean": round(float(np.median(scores.mean(1))), 3),
+        "95 % of a person's mean below": round(float(np.quantile(scores.mean(1), 0.95)), 3),
+        f"share above {SURE}": round(float((scores > SURE).mean()), 4),
+    }
+
+
+def evaluate(folder, data=None, renders=None, every=4):
+    """All figures of the checkpoint in a folder, as a dictionary. Without `data` and `renders`: the film's."""
+    plain = Detector(folder)
+    detectors = {"plain": plain, "with the mirror image": Detector(folder, mirror=True)}
+    detectors["kernel_size=11"] = Detector(folder, kernel=11)
+    results, average = {}, None
+    if renders:
+        average = mean_pose(load_renders(renders, "train")[1])
+        jpegs, joints, visibility = load_renders(renders, "validation")
+        joints, inside = joints.astype(float), visibility > 0
+        joints[~inside] = np.nan
+        results["renders"] = measure(detectors, [decoded(jpeg) for jpeg in jpegs], joints, visibility, average)
+    images, rows, joints, visibility = film(every)
+    results["film"] = measure(detectors, [images[row] for row in rows], joints, visibility, average)
+    found, scores = (part[rows] for part in follow(plain, images))
+    results["film, followed"] = summary(found, joints, scores, visibility)
+    if data:
+        average = mean_pose(_labelled(load_people(data, "train"))[1])
+        jpegs, joints, upright = _labelled(load_people(data, "validation"))
+        photos = [decoded(jpeg) for jpeg in jpegs]
+        results["photographs"] = measure(detectors, photos, joints, average=average)
+        of = _labelled(load_people(data, "train"))
+        some = np.flatnonzero(upright)
+        results["photographs, upright"] = measure(
+            detectors, [photos[row] for row in some], joints[some], average=mean_pose(of[1][of[2]])
+        )
+    results["nobody"] = nobody(plain)
+    results["ms a frame, one thread"] = ms_a_frame(plain, images[0], scattered(film()[2][:1])[0])
+    return results
+
+
+def _labelled(people):
+    """Those of whom enough is labelled for a box."""
+    jpegs, joints, upright = people
+    rows = np.flatnonzero(np.isfinite(joints).all(2).sum(1) >= FEWEST)
+    return [jpegs[row] for row in rows], joints[rows].astype(float), upright[rows]
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="folder with bodies.parquet; without it, no photographs")
+    parser.add_argument("--renders", help="folder of training.body_pictures; without it, no renders")
+    parser.add_argument("--checkpoint", default=None, help="instead of the bundled one")
+    options = parser.parse_args(arguments)
+    results = evaluate(options.checkpoint or checkpoints.find("body-pose"), options.data, options.renders)
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
