@@ -7,6 +7,7 @@
     metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
     faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
     bodies        joints of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions
+    avatars       limb joints in 3D to rotations of an avatar's bones and back, and BVH files
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(answer): instant, tolerant feedback
 

@@ -8,15 +8,13 @@ side, and a negative one the right.
 
 import warnings
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from helpers.bodies import BODY_M
-
-_SIDES = ("Left", "Right")
-_ARM, _LEG = ("Arm", "ForeArm", "Hand"), ("UpLeg", "Leg", "Foot")  # from shoulder to wrist, from hip to ankle
 
 
 @dataclass(frozen=True)
@@ -32,14 +30,24 @@ class Skeleton:
     offsets: np.ndarray
 
 
-# The avatar's joints, by the names that animation programs know.
-_PARENTS = {"Hips": None, "Spine": "Hips", "Chest": "Spine", "Head": "Chest", "HeadEnd": "Head"}
-for _chain, _parent in ((_ARM, "Chest"), (_LEG, "Hips")):
-    for _side in _SIDES:
-        _names = [f"{_side}{part}" for part in (*_chain, f"{_chain[-1]}End")]
-        _PARENTS |= dict(zip(_names, [_parent, *_names], strict=False))
-NAMES = tuple(_PARENTS)
-LIMB_ROWS = [NAMES.index(f"{side}{part}") for part in _ARM + _LEG for side in _SIDES]  # those of LIMBS, in its order
+# The avatar's joints, by the names that animation programs know: each one's parent, and which way it lies from there at
+# rest. Lengths are the body's; where it has no such joint, they are shares of its stature (Winter 2009).
+_ARM, _LEG = ("Arm", "ForeArm", "Hand"), ("UpLeg", "Leg", "Foot")  # from shoulder to wrist, from hip to ankle
+_JOINTS = {
+    "Hips": (None, (0, 0, 0)),
+    "Spine": ("Hips", (0, 0, 0)),
+    "Chest": ("Spine", (0, 1, 0)),
+    "Head": ("Chest", (0, 0.052, 0)),
+    "HeadEnd": ("Head", (0, 0.130, 0)),
+}
+for _parts, _root, _end in ((_ARM, "Chest", (0, -0.108, 0)), (_LEG, "Hips", (0, -0.039, 0.11))):
+    for _side, _x in (("Left", 1), ("Right", -1)):
+        _names = [f"{_side}{part}" for part in _parts]
+        _JOINTS[_names[0]] = (_root, (_x, 0, 0))
+        _JOINTS |= {name: (parent, (0, -1, 0)) for parent, name in pairwise(_names)}
+        _JOINTS[f"{_names[-1]}End"] = (_names[-1], _end)
+NAMES = tuple(_JOINTS)
+LIMB_ROWS = [NAMES.index(f"{side}{part}") for part in _ARM + _LEG for side in ("Left", "Right")]  # as LIMBS has them
 
 
 def upright(joints, up=(0, -1, 0)):
@@ -52,42 +60,34 @@ def upright(joints, up=(0, -1, 0)):
     x = np.cross(up, [0, 0, -1])
     if not np.linalg.norm(x) > 0:
         raise ValueError(f"up = {list(up)} is the camera's axis or zero: turn the joints by a rotation of your own.")
-    axes = _axes(x, np.asarray(up, dtype=float))
-    return np.asarray(joints, dtype=float) @ axes
+    return np.asarray(joints, dtype=float) @ _axes(x, np.asarray(up, dtype=float))
 
 
 def skeleton_of(joints):
     """The `Skeleton` of a body: medians of its bones' lengths over joints (F, 12, 3) of `LIMBS`, metres.
 
     Its rest pose is the module's. `Spine` is where the hips' middle is, as the whole trunk turns there, `Chest` between
-    the shoulders. Head, hands and feet, which are not among the joints, have usual proportions (Winter 2009).
+    the shoulders. Head, hands and feet, which are not among the joints, have usual proportions.
 
-    Raises ValueError for another shape, and if a bone is never seen.
+    Raises ValueError for another shape, and if no frame has all joints.
     """
     joints = _as_joints(joints)
     joints = joints[np.isfinite(joints).all((1, 2))]
     if not len(joints):
         raise ValueError("No frame has all 12 joints: lift the person first, from frames in which all are seen.")
-    left, right = joints[:, ::2], joints[:, 1::2]
-
-    def length(vectors):
-        return float(np.median(np.linalg.norm(vectors, axis=-1)))
-
-    trunk = length((left + right)[:, 0] - (left + right)[:, 3]) / 2
-    offsets, legs = {"Hips": (0, 0, 0), "Spine": (0, 0, 0), "Chest": (0, trunk, 0)}, 0
-    for side, sign, chain in (("Left", 1, left), ("Right", -1, right)):
-        for first, parts in ((0, _ARM), (3, _LEG)):
-            offsets[f"{side}{parts[0]}"] = (sign * length(left[:, first] - right[:, first]) / 2, 0, 0)
-            for row, part in enumerate(parts[1:], first):
-                offsets[f"{side}{part}"] = (0, -length(chain[:, row + 1] - chain[:, row]), 0)
-        legs -= (offsets[f"{side}Leg"][1] + offsets[f"{side}Foot"][1]) / 2
-    stature = 1.70 / BODY_M * (trunk + legs)
-    offsets |= {"Head": (0, 0.052 * stature, 0), "HeadEnd": (0, 0.130 * stature, 0)}
-    for side in _SIDES:
-        offsets[f"{side}HandEnd"] = (0, -0.108 * stature, 0)
-        offsets[f"{side}FootEnd"] = (0, -0.039 * stature, 0.11 * stature)
-    parents = tuple(-1 if parent is None else NAMES.index(parent) for parent in _PARENTS.values())
-    return Skeleton(NAMES, parents, np.array([offsets[name] for name in NAMES], dtype=float))
+    place = dict(zip((NAMES[row] for row in LIMB_ROWS), joints.swapaxes(0, 1), strict=True))
+    place["Hips"] = place["Spine"] = joints[:, 6:8].mean(1)
+    place["Chest"] = joints[:, :2].mean(1)
+    length = {
+        name: float(np.median(np.linalg.norm(place[name] - place[parent], axis=1)))
+        for name, (parent, _) in _JOINTS.items()
+        if name in place and parent
+    }
+    legs = sum(length[f"{side}{part}"] for side in ("Left", "Right") for part in _LEG[1:]) / 2
+    stature = 1.70 / BODY_M * (length["Chest"] + legs)
+    offsets = [np.multiply(way, length.get(name, stature)) for name, (_, way) in _JOINTS.items()]
+    parents = tuple(NAMES.index(parent) if parent else -1 for parent, _ in _JOINTS.values())
+    return Skeleton(NAMES, parents, np.array(offsets))
 
 
 def pose(turns):
@@ -149,9 +149,8 @@ def rotations_of(joints):
     rotations = np.tile(np.eye(3), (len(joints), len(NAMES), 1, 1))
     for name, turns in (("Hips", hips), ("Spine", hips.mT @ spine), ("Chest", spine.mT @ chest)):
         rotations[:, NAMES.index(name)] = turns
-    for row, (parts, side) in enumerate((parts, side) for parts in (_ARM, _LEG) for side in _SIDES):
-        for part, turns in zip(parts, (first, second), strict=False):
-            rotations[:, NAMES.index(f"{side}{part}")] = turns[:, row]
+    for parts, turns in (((_ARM[0], _LEG[0]), first), ((_ARM[1], _LEG[1]), second)):
+        rotations[:, [NAMES.index(f"{side}{part}") for part in parts for side in ("Left", "Right")]] = turns
     return rotations, middle[:, 3]
 
 
@@ -231,7 +230,7 @@ def write_bvh(path, skeleton, rotations, root, fps):
         )
     if not 0 < fps < np.inf:
         raise ValueError(f"fps must be positive, not {fps}.")
-    for values, name in ((rotations, "The rotations"), (root, "The root")):
+    for values, name in ((rotations, "The rotations"), (root, "The root's places")):
         _finite(values, name, "Fill gaps in the joints by `bodies.fill_gaps`, or leave these frames out.")
     lines, columns = ["HIERARCHY"], [_CM * root]
 
@@ -274,18 +273,16 @@ def read_bvh(path):
         values = np.array(values, dtype=float).reshape(int(count), sum(map(len, channels)))
         if not np.isfinite(values).all():
             raise ValueError("its motion holds NaN")
-        fps, rotations, root = 1 / float(seconds), np.tile(np.eye(3), (len(values), len(names), 1, 1)), None
+        fps, rotations = 1 / float(seconds), np.tile(np.eye(3), (len(values), len(names), 1, 1))
         columns = np.split(values, np.cumsum([len(kinds) for kinds in channels])[:-1], axis=1)
+        root = columns[0][:, [channels[0].index(f"{axis}position") for axis in "XYZ"]] / _CM
         for row, (kinds, column) in enumerate(zip(channels, columns, strict=True)):
             turns = [i for i, kind in enumerate(kinds) if kind.endswith("rotation")]
-            moves = [kinds.index(f"{axis}position") for axis in "XYZ"] if row == 0 else []
-            if len(turns) + len(moves) != len(kinds):
+            if row and len(turns) < len(kinds):
                 raise ValueError(f"{names[row]} moves, and only the root may")
             if turns:
                 order = "".join(kinds[i][0] for i in turns)
                 rotations[:, row] = Rotation.from_euler(order, column[:, turns], degrees=True).as_matrix()
-            if row == 0:
-                root = column[:, moves] / _CM
     except (ValueError, IndexError, RuntimeError, ZeroDivisionError) as error:
         raise ValueError(f"{path} is no BVH file that can be read: {error}. Export it again.") from error
     return Skeleton(tuple(names), tuple(parents), np.array(offsets)), rotations, root, fps

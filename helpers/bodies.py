@@ -1,7 +1,7 @@
-"""Bodies as joints: tables of COCO-17, LSP-14 and MediaPipe's 33, the 12 limb joints that all have, lifting these to
-3D, joint angles, smoothing over time, and counting repetitions.
+"""Bodies as joints: tables of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions.
 
-Left and right are the person's own. Joints that were not seen are NaN, and so is what follows from them.
+All tables have the 12 limb joints of `LIMBS`. Left and right are the person's own. Joints that were not seen are NaN,
+and so is what follows from them.
 """
 
 from itertools import pairwise
@@ -166,17 +166,15 @@ def lift(model, joints, K=None, fps=25.0):
 
 # The angle at the middle one of three joints of LIMBS, as `limb_angles_deg` has them in its columns.
 ANGLES = {
-    f"{side} {b}": tuple(LIMBS.names.index(f"{side} {joint}") for joint in (a, b, c))
-    for a, b, c in (
-        ("shoulder", "elbow", "wrist"),
-        ("elbow", "shoulder", "hip"),
-        ("shoulder", "hip", "knee"),
-        ("hip", "knee", "ankle"),
-    )
+    f"{side} {name}": tuple(LIMBS.names.index(f"{side} {joint}") for joint in joints)
+    for name, joints in {
+        "elbow": ("shoulder", "elbow", "wrist"),
+        "shoulder": ("elbow", "shoulder", "hip"),
+        "hip": ("shoulder", "hip", "knee"),
+        "knee": ("hip", "knee", "ankle"),
+        "arm": ("wrist", "shoulder", "hip"),
+    }.items()
     for side in _OTHER
-}
-ANGLES |= {
-    f"{side} arm": tuple(LIMBS.names.index(f"{side} {j}") for j in ("wrist", "shoulder", "hip")) for side in _OTHER
 }
 PROMINENCE = 0.4  # of a signal's range, that a repetition has; chosen on half of the subjects of `benchmarks.counting`
 _STEP_S = 0.01  # signals are resampled to this
@@ -269,7 +267,7 @@ def fill_gaps(values, times, longest_s=0.5):
     stay. Raises ValueError for other shapes, and for times that don't increase.
     """
     values, times = _over_time(values, times)
-    result, index = values.copy(), np.arange(len(times))
+    result, index = np.ascontiguousarray(values), np.arange(len(times))
     for column in result.reshape(len(times), -1).T if values.size else ():
         seen = np.isfinite(column)
         if seen.sum() > 1:
@@ -301,11 +299,13 @@ def main_movement(signals, times):
     values = values - np.nanmedian(values, axis=0)
     step = np.clip(round(0.3 / np.median(np.diff(times))), 1, len(times) - 1)
     change = np.nan_to_num(values[step:] - values[:-step])
-    pairs = (seen[step:] & seen[:-step]).astype(float)
+    pairs = (seen[step:] & seen[:-step]).astype(float)  # of frames, in which both signals of a covariance were seen
     weights = np.linalg.eigh(change.T @ change / (pairs.T @ pairs).clip(1))[1][:, -1]
     known = seen @ weights**2
     movement = np.where(known >= 0.5, np.nan_to_num(values) @ weights / known.clip(0.5), np.nan)
-    there = movement[np.isfinite(movement)]
+    there = movement[known >= 0.5]
+    if not len(there):
+        return movement
     ends = np.median(np.concatenate([there[:3], there[-3:]]))
     return movement if ends < np.percentile(there, [5, 95]).mean() else -movement
 
@@ -355,7 +355,7 @@ def repetitions(signal, times, prominence=None, smallest=20.0, shortest_s=0.5):
 
 
 def _over_time(values, times):
-    """Both as float arrays, (F, ...) and (F,)."""
+    """A new array (F, ...) of the values, what is not finite NaN, and times (F,)."""
     values, times = np.asarray(values, dtype=float), np.asarray(times, dtype=float)
     if times.ndim != 1 or values.shape[:1] != times.shape:
         raise ValueError(
@@ -364,4 +364,4 @@ def _over_time(values, times):
     if not (np.diff(times) > 0).all():
         row = int(np.argmin(np.diff(times) > 0))
         raise ValueError(f"times must increase, but {times[row + 1]} s follows {times[row]} s: drop one of the frames.")
-    return values, times
+    return np.where(np.isfinite(values), values, np.nan), times

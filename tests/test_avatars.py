@@ -349,7 +349,7 @@ def test_what_can_not_be_written_is_refused(tmp_path):
     for fps in (0, np.nan, np.inf, -1):
         with pytest.raises(ValueError, match=r"fps must be positive, not"):
             write_bvh(tmp_path / "a.bvh", BODY, turns, root, fps)
-    with pytest.raises(ValueError, match=r"The root hold NaN in frames 0, 1, 2\. Fill gaps in the joints by"):
+    with pytest.raises(ValueError, match=r"The root's places hold NaN in frames 0, 1, 2\. Fill gaps in the joints by"):
         write_bvh(tmp_path / "a.bvh", BODY, turns, root * np.nan, 25)
     assert not list(tmp_path.iterdir())
     assert isinstance(BODY, Skeleton)

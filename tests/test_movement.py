@@ -352,6 +352,20 @@ def test_one_change_of_posture_does_not_hide_the_movement():
     assert len(repetitions(main_movement(signals, times), times)) == 8
 
 
+def test_a_movement_of_which_never_half_is_seen_is_nan():
+    signals = np.tile(np.arange(100.0)[:, None], 5)
+    hidden = (np.arange(5) - np.arange(100)[:, None]) % 5 > 1  # two of five signals are seen at a time, all in turn
+    signals[hidden] = np.nan
+    assert np.isnan(main_movement(signals, np.arange(100) / 50)).all()
+
+
+def test_infinite_values_are_not_seen():
+    times, values = np.arange(9) / 25, np.arange(9.0)
+    values[4] = np.inf
+    np.testing.assert_allclose(fill_gaps(values, times), np.arange(9))
+    assert np.isnan(one_euro(values, times)[4]) and np.isfinite(one_euro(values, times)[5:]).all()
+
+
 def test_signals_never_seen_are_left_out_and_none_at_all_is_refused():
     signal, times, _ = exercise(np.random.default_rng(0), 3)
     signals = np.column_stack([np.full(len(times), np.nan), signal])
