@@ -4,7 +4,8 @@
 
 PCK@a: the share of joints found within `a` torso diameters (left shoulder to right hip) of where they are. Boxes are
 those of the true joints, a margin wider, scattered in place and size (seeded, the same at every call), or, in the film,
-as the notebook has them: the whole frame at first, then the box of the joints found in the frame before.
+as the notebook has them: the whole frame at first, then the box of the joints found in the frame before, and the whole
+frame again where the person was lost.
 
 1. Renders of people, movements and backgrounds that training never saw: PICTURES holds those of
    `python -m training.body_pictures --split validation`; without `--renders` they are left out.
@@ -116,13 +117,17 @@ class Detector:
 
 
 def follow(detector, images):
-    """Joints (T, 17, 2) and scores (T, 17) of one person through a film's frames, each frame's box from the last."""
+    """Joints (T, 17, 2) and scores (T, 17) of one person through a film's frames, each frame's box from the last.
+
+    The first look, and the one after a frame in which the person was lost, takes in the middle of the whole frame.
+    """
     height, width = images[0].shape[:2]
-    box, found = np.array([width / 2 - 0.375 * height, 0, 0.75 * height, height]), []
+    box = whole = np.array([width / 2 - 0.375 * height, 0, 0.75 * height, height])
+    found = []
     for image in [images[0], *images]:  # the first frame twice: its first look only finds the box
         joints, scores = (part[0] for part in detector([image], [box]))
         sure = scores > SURE
-        box = box_of(joints[sure]) if sure.sum() >= FEWEST else box
+        box = box_of(joints[sure]) if sure.sum() >= FEWEST else whole
         found.append((joints, scores))
     return tuple(np.array(part) for part in zip(*found[1:], strict=True))
 
@@ -198,16 +203,13 @@ def measure(detectors, images, joints, visibility=None, average=None):
     """`summary` with scattered boxes, by the plain detector; then the other detectors' and the mean pose's PCK."""
     boxes = scattered(joints)
     plain, *others = detectors.values()
-    result = summary(*_judged(plain(images, boxes), joints), visibility)
+    found, scores = plain(images, boxes)
+    result = summary(found, joints, scores, visibility)
     for name, other in zip(list(detectors)[1:], others, strict=True):
         result[name] = shares(other(images, boxes)[0], joints)
     if average is not None:
         result["mean pose"] = shares(posed(average, boxes), joints)
     return result
-
-
-def _judged(found, true):
-    return found[0], true, found[1]
 
 
 def film(every=4):
@@ -257,15 +259,14 @@ def evaluate(folder, data=None, renders=None, every=4):
     found, scores = (part[rows] for part in follow(plain, images))
     results["film, followed"] = summary(found, joints, scores, visibility)
     if data:
-        average = mean_pose(_labelled(load_people(data, "train"))[1])
+        _, known, standing = _labelled(load_people(data, "train"))
         jpegs, joints, upright = _labelled(load_people(data, "validation"))
-        photos = [decoded(jpeg) for jpeg in jpegs]
-        results["photographs"] = measure(detectors, photos, joints, average=average)
-        of = _labelled(load_people(data, "train"))
-        some = np.flatnonzero(upright)
-        results["photographs, upright"] = measure(
-            detectors, [photos[row] for row in some], joints[some], average=mean_pose(of[1][of[2]])
-        )
+        for name, rows, average in (
+            ("photographs", np.arange(len(jpegs)), mean_pose(known)),
+            ("photographs, upright", np.flatnonzero(upright), mean_pose(known[standing])),
+        ):
+            photos = [decoded(jpegs[row]) for row in rows]
+            results[name] = measure(detectors, photos, joints[rows], average=average)
     results["nobody"] = nobody(plain)
     results["ms a frame, one thread"] = ms_a_frame(plain, images[0], scattered(film()[2][:1])[0])
     return results
@@ -283,9 +284,14 @@ def main(arguments=None):
     parser.add_argument("--data", help="folder with bodies.parquet; without it, no photographs")
     parser.add_argument("--renders", help="folder of training.body_pictures; without it, no renders")
     parser.add_argument("--checkpoint", default=None, help="instead of the bundled one")
+    parser.add_argument("--write", action="store_true", help="put the figures into the checkpoint's results.json")
     options = parser.parse_args(arguments)
-    results = evaluate(options.checkpoint or checkpoints.find("body-pose"), options.data, options.renders)
+    folder = Path(options.checkpoint or checkpoints.find("body-pose"))
+    results = evaluate(folder, options.data, options.renders)
     print(json.dumps(results, indent=2))
+    if options.write:
+        history = json.loads((folder / "results.json").read_text())
+        (folder / "results.json").write_text(json.dumps(history | {"figures": results}, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ them. The build, looks, wall and floor of the workout film stay out.
 
 DIR holds `motion.parquet` (see `training.lifter`) and `photos.parquet` with columns `image`, `source` and `split`:
 BSDS500 (Martin et al. 2001; Arbelaez et al. 2011, non-commercial research and education) and Kodak's 24 photographs.
+Pictures for measuring (`--split validation`) show motion of other subjects on other photographs.
+
 Pictures are written in shards of 250; one that exists is not rendered again. Several processes may share the work:
 `--part 0 2` and `--part 1 2`. PyVista comes with `pip install -r training/requirements.txt`.
 """

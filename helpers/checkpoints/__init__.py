@@ -46,6 +46,14 @@ TABLE = {
         hub_licence="Sapiens2 licence",
         hub_mb=1703,
     ),
+    "body-pose": Checkpoint(
+        task="17 body joints",
+        model_class="VitPoseForPoseEstimation",
+        bundled_licence="research and learning (see its card)",
+        hub_id="usyd-community/vitpose-base-simple",
+        hub_licence="Apache-2.0",
+        hub_mb=343,
+    ),
     "body-lifter": Checkpoint(
         task="12 limb joints in 2D to 3D",
         model_class="helpers.bodies.BodyLifter",
