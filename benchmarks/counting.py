@@ -18,6 +18,7 @@ DIR holds `motion.parquet` (see `training.lifter`).
 
 import argparse
 from collections import defaultdict
+from functools import cache
 from itertools import chain, pairwise
 from pathlib import Path
 
@@ -80,10 +81,14 @@ def noisy(joints, times, rng):
     return joints + rng.normal(0, 0.03, joints.shape)
 
 
+@cache
+def lifter():
+    return BodyLifter.from_pretrained(checkpoints.find("body-lifter")).eval()
+
+
 def lifted(joints, times, rng):
-    model = BodyLifter.from_pretrained(checkpoints.find("body-lifter")).eval()
     views = seen_from(joints[None].astype(np.float32), rng)[0]
-    return lift(model, observed(views[:, None], rng)[:, 0], np.eye(3), 1 / times[1])
+    return lift(lifter(), observed(views[:, None], rng)[:, 0], np.eye(3), 1 / times[1])
 
 
 def counts(method, folder, subjects, see=exact, seed=0):
@@ -104,6 +109,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with motion.parquet")
     options = parser.parse_args(arguments)
+    lifter()  # which says so: before the table
     print("| joints | method | movement | recordings | MAE | OBO | counted |\n|---|---|---|---|---|---|---|")
     for see, subjects in ((exact, HELD_OUT), (noisy, HELD_OUT), (lifted, HELD_OUT[-1:])):
         for name, method in METHODS.items():

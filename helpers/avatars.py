@@ -135,7 +135,7 @@ def rotations_of(joints):
     trunk = middle[:, 0] - middle[:, 3]
     with np.errstate(invalid="ignore"):
         hips, chest = _axes(across[:, 3], trunk), _axes(across[:, 0], trunk)
-        spine = _axes(np.cross(trunk, np.cross(across[:, 3] + across[:, 0], trunk)), trunk)
+        spine = _axes(np.cross(trunk, np.cross(hips[..., 0] + chest[..., 0], trunk)), trunk)
         base = np.stack([chest, chest, hips, hips], 1)  # the parents of left arm, right arm, left leg, right leg
         chains = np.stack([left[:, :3], right[:, :3], left[:, 3:], right[:, 3:]], 1)
         bones = _unit(np.diff(chains, axis=2)) @ base

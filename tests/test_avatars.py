@@ -178,6 +178,13 @@ def test_bent_elbows_and_knees_tell_how_the_limbs_are_twisted(seed):
                     np.testing.assert_allclose(*both, atol=1e-9)
 
 
+def test_the_spine_is_twisted_half_as_far_as_the_chest():
+    found, _ = rotations_of(forward(BODY, pose({"Chest": ("y", [60])}))[:, LIMB_ROWS])
+    np.testing.assert_allclose(
+        found[0, [row("Spine"), row("Chest")]], pose({"Spine": ("y", 30)})[[row("Spine")] * 2], atol=1e-12
+    )
+
+
 def test_the_twist_of_a_straight_limb_is_that_of_when_it_was_bent():
     bend = np.concatenate([np.zeros(20), np.linspace(0, 90, 20), np.linspace(90, 0, 20), np.zeros(20)])
     turns = pose({"LeftArm": ("y", 70), "LeftForeArm": ("x", -bend), "Hips": ("y", np.arange(80.0))})
