@@ -312,8 +312,10 @@ def test_few_repetitions_in_a_long_film_and_one_that_is_held_count():
     for start in (30, 33):
         signal += 90 * np.clip(1.5 - np.abs(times - start - 1.5), 0, 1)
     signal += 90 * np.clip(10 - np.abs(times - 60), 0, 1)  # a plank
-    assert [round(r.middle_s) for r in repetitions(signal, times)][:2] in ([31, 34], [32, 34], [31, 35], [32, 35])
-    assert len(repetitions(signal, times)) == 3
+    found = repetitions(signal, times)
+    assert len(found) == 3
+    np.testing.assert_allclose([r.middle_s for r in found[:2]], [31.5, 34.5], atol=0.4)
+    assert found[2].end_s - found[2].start_s == pytest.approx(19.8, abs=0.3)
 
 
 def test_the_films_repetitions_are_counted_and_timed_from_its_angles():
