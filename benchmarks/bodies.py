@@ -29,7 +29,7 @@ import torch
 from PIL import Image
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
-from helpers import checkpoints, media
+from helpers import bodies, checkpoints, media
 from helpers.bodies import COCO, LSP
 from helpers.metrics import pck, torso_errors
 
@@ -37,8 +37,9 @@ KERNEL = 3  # of DARK's blur, cells: the heatmaps are about as sharp as their ta
 MARGIN = 1.12  # a box's sides over those of its joints; the processor widens it by another quarter
 JITTER = 0.05, 0.1  # how a detector's boxes scatter: centre over the longer side, logarithm of the size
 SURE = 0.3  # the score above which a joint has a say in the next frame's box
+FOLLOWED = 0.06  # a followed person's box reaches beyond the joints by this share of its longer side, on every side
 EMPTY = ("chelsea", "coffee", "coins", "grass", "motorcycle_left", "page", "rocket", "text")  # nobody is on these
-FEWEST = 4  # joints for a box
+FEWEST = 4  # labels that a photograph needs
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------
@@ -73,7 +74,7 @@ def decoded(jpeg):
 
 
 def box_of(joints, margin=MARGIN):
-    """The box (x, y, width, height) of joints (N, 2), NaN where unknown."""
+    """The box (x, y, width, height) of a label (N, 2), NaN where unknown. A found person's takes more joints."""
     low, high = np.nanmin(joints, axis=0), np.nanmax(joints, axis=0)
     side = np.maximum(high - low, 8) * margin
     return np.concatenate([(low + high - side) / 2, side])
@@ -119,7 +120,8 @@ class Detector:
 def follow(detector, images):
     """Joints (T, 17, 2) and scores (T, 17) of one person through a film's frames, each frame's box from the last.
 
-    The first look, and the one after a frame in which the person was lost, takes in the middle of the whole frame.
+    As in notebook 04. The first look, and the one after a frame in which the person was lost, takes in the middle of
+    the whole frame.
     """
     height, width = images[0].shape[:2]
     box = whole = np.array([width / 2 - 0.375 * height, 0, 0.75 * height, height])
@@ -127,7 +129,7 @@ def follow(detector, images):
     for image in [images[0], *images]:  # the first frame twice: its first look only finds the box
         joints, scores = (part[0] for part in detector([image], [box]))
         sure = scores > SURE
-        box = box_of(joints[sure]) if sure.sum() >= FEWEST else whole
+        box = np.round(bodies.box_of(joints[sure], FOLLOWED)) if sure.sum() >= bodies.FEWEST else whole
         found.append((joints, scores))
     return tuple(np.array(part) for part in zip(*found[1:], strict=True))
 

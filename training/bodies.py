@@ -1,6 +1,6 @@
 """Train the bundled body pose: 17 joints, from rendered people and real photographs.
 
-    python -m training.body_pictures --data DIR --out PICTURES --count 24000
+    python -m training.body_pictures --data DIR --out PICTURES --count 20000
     python -m training.bodies --data DIR --pictures PICTURES --minutes 75
 
 The network is `VitPoseForPoseEstimation` from random weights: a small vision transformer with COCO's 17 heatmaps.
@@ -201,7 +201,7 @@ def parse(arguments=None):
     parser.add_argument("--real", type=float, default=0.35, help="share of real people among the views")
     parser.add_argument("--empty", type=float, default=0.04, help="share of views of nobody")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
-    parser.add_argument("--lr", type=float, default=0.02, help="of Muon; AdamW takes a twentieth")
+    parser.add_argument("--lr", type=float, default=0.015, help="of Muon; AdamW takes a twentieth")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")
