@@ -367,6 +367,18 @@ def _asymmetry(function):
     return None
 
 
+def _height_from_flight_time(function):
+    for left, landed in ((0.0, 0.5), (1.2, 1.6), (2.0, 2.25)):
+        answer, right = function(left, landed), 9.81 * (landed - left) ** 2 / 8
+        if answer is None:
+            return NOT_ATTEMPTED
+        if np.isclose(answer, 4 * right, rtol=5e-3):
+            return "that is how far one falls in the whole time: up and down take half of it each."
+        if not np.isclose(answer, right, rtol=5e-3):
+            return f"in the air from {left} to {landed} s: {right:.3f} m high, and your function gives {answer:.3f}."
+    return None
+
+
 EXERCISES = {
     "about 100 keypoints": _about_100_keypoints,
     "half-pixel mapping": _half_pixel_mapping,
@@ -390,4 +402,5 @@ EXERCISES = {
     "angle at a joint": _angle_at_a_joint,
     "cadence": _cadence,
     "asymmetry": _asymmetry,
+    "height from flight time": _height_from_flight_time,
 }

@@ -39,8 +39,10 @@ def run(code, **environment):
 
 # Bundled
 
+BUNDLED = [name for name, entry in checkpoints.TABLE.items() if entry.bundled_licence]
 
-@pytest.mark.parametrize("name", checkpoints.TABLE)
+
+@pytest.mark.parametrize("name", BUNDLED)
 def test_bundled_folder_is_complete_small_and_free_of_pickles(name):
     folder = Path(checkpoints.find(name))
     files = {path.name for path in folder.iterdir()}
@@ -49,7 +51,7 @@ def test_bundled_folder_is_complete_small_and_free_of_pickles(name):
     assert (folder / "model.safetensors").stat().st_size <= 6_000_000
 
 
-@pytest.mark.parametrize("name", [name for name, entry in checkpoints.TABLE.items() if entry.hub_id])
+@pytest.mark.parametrize("name", [name for name in BUNDLED if checkpoints.TABLE[name].hub_id])
 def test_bundled_checkpoint_loads_through_the_class_of_the_table(name):
     folder = checkpoints.find(name)
     _, report = getattr(transformers, checkpoints.TABLE[name].model_class).from_pretrained(
@@ -72,6 +74,11 @@ def test_what_is_not_on_the_hub_says_so_without_asking_it(monkeypatch):
         checkpoints.CheckpointUnavailable, match=r"'body-lifter' has no counterpart on the hub.*bundled"
     ):
         checkpoints.find("body-lifter", source="hub")
+
+
+def test_what_is_not_bundled_says_so():
+    with pytest.raises(checkpoints.CheckpointUnavailable, match=r"'person-boxes' is not bundled: use source=\"hub\""):
+        checkpoints.find("person-boxes")
 
 
 def test_incomplete_bundle_names_what_is_missing(tmp_path, monkeypatch):
@@ -105,7 +112,8 @@ def test_markdown_table_has_a_row_for_each_checkpoint(tmp_path, monkeypatch):
     assert len(rows) == len(checkpoints.TABLE)
     for name, row in zip(checkpoints.TABLE, rows, strict=True):
         assert row.count("|") == header.count("|") == rule.count("|")
-        assert f"`{name}`" in row and (checkpoints.TABLE[name].hub_id or "| none |") in row and "1.2 MB" in row
+        assert f"`{name}`" in row and (checkpoints.TABLE[name].hub_id or "| none |") in row
+        assert ("1.2 MB, " if name in BUNDLED else "| none |") in row
 
 
 # Hub: the cache

@@ -54,6 +54,10 @@ def flipped(points):
     return np.array([[319 - x, y] for x, y in points[rows]])
 
 
+def fallen(left, landed, g=9.81):
+    return g / 2 * ((landed - left) / 2) ** 2
+
+
 def share(found, true):
     return cdist(found, true).diagonal().mean() / cdist(true, true)[36, 45]
 
@@ -108,6 +112,7 @@ RIGHT = {
     "angle at a joint": [angle_at],
     "cadence": [a_minute, lambda repetitions: torch.tensor(a_minute(repetitions))],
     "asymmetry": [one_sided, lambda *angles: np.float32(one_sided(*angles))],
+    "height from flight time": [fallen, lambda *times: np.float32(fallen(*times)), lambda a, b: fallen(a, b, 9.8)],
     "mirrored landmarks": [lambda points, width: flipped(points), lambda points, _: torch.tensor(flipped(points))],
     "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
     "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
@@ -160,6 +165,10 @@ WRONG = {
     "asymmetry": [
         (lambda left, right: abs(left - right) / max(left, right), "knees at 90 and 135"),
         (lambda left, right: one_sided(left, right) + (left == right == 180), "knees at 180 and 180"),
+    ],
+    "height from flight time": [
+        (lambda left, landed: 4 * fallen(left, landed), "half of it each"),
+        (lambda left, landed: 100 * fallen(left, landed), r"0\.307 m high"),
     ],
     "mirrored landmarks": [
         (lambda points, width: points * [-1, 1] + [width - 1, 0], "row 36 must be the right eye again"),
@@ -258,6 +267,7 @@ FUNCTIONS = (
     "angle at a joint",
     "cadence",
     "asymmetry",
+    "height from flight time",
     "mutual nearest neighbours",
     "draws of RANSAC",
     "reprojection error",

@@ -90,6 +90,24 @@ def test_windows_stay_in_their_clip_and_count_in_seconds(motion):
     np.testing.assert_array_equal(windows[3, 4], motion.joints[41])
 
 
+def test_generated_people_do_exercises_and_are_scaled_like_recorded_ones(motion):
+    made, again, other = (recipe.exercises(12, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(made.joints, again.joints)
+    assert len(made.size) == 12 and made.size != other.size
+    for name, size in made.size.items():
+        rows = made.subject == name
+        assert 0.7 * benchmark.BODY_M < size < 1.3 * benchmark.BODY_M
+        assert np.median(benchmark.body_length(made.joints[rows])) == pytest.approx(benchmark.BODY_M, rel=1e-4)
+        assert (np.ptp(made.joints[rows], axis=0) > 0.05).any()  # they move
+        np.testing.assert_array_equal(made.ends[rows], [np.flatnonzero(rows)[[0, -1]]] * rows.sum())
+    both = recipe.together(motion, made)
+    rows = np.array([len(motion.ok), len(motion.ok) + 30])
+    windows, there = both.windows(rows, 5, 0.1)
+    np.testing.assert_array_equal(there[0], [False, False, True, True, True])  # the first clip of a made person
+    np.testing.assert_array_equal(windows[1], made.joints[[26, 28, 30, 32, 34]])
+    assert both.size == motion.size | made.size and len(both.subject) == len(both.ok) == len(both.fps)
+
+
 # Cameras
 
 
@@ -212,6 +230,7 @@ def test_a_batch_is_finite_and_its_joints_fit_its_truth(data):
 def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stopped(data, tmp_path):
     out = tmp_path / "checkpoint"
     options = ["--data", data, "--work", tmp_path / "work", "--out", out, "--cpu", "--batch", 16, "--width", 16]
+    options += ["--people", 5]
 
     def train(minutes):
         recipe.main([str(option) for option in (*options, "--minutes", minutes)])
@@ -219,6 +238,7 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
 
     results, weights = train(0.01)
     assert results["steps"] >= 1 and results["judged on"] == "validation" and results["base"]["n"] == 2 * 133
+    assert results["generated exercises of other people"]["n"] > 1000
     assert {"subject p5", "subject p6", "z = 0", "mean pose", "bones, percent", "missing 20 %"} <= results.keys()
     assert "data" not in results["options"]
     assert {path.name for path in out.iterdir()} == {"config.json", "model.safetensors", "results.json"}
@@ -237,7 +257,11 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
 def test_tuning_measures_on_training_people_that_are_held_out(data, tmp_path):
     run = recipe.Run(recipe.parse(["--data", str(data), "--work", str(tmp_path), "--minutes", "0", "--cpu", "--tune"]))
     run.motion()
-    assert set(run.judged.size) == {"p4"} and set(run.trained.size) == {"p0", "p1", "p2", "p3"}
+    recorded = {name for name in run.trained.size if not name.startswith("made")}
+    assert set(run.judged.size) == {"p4"} and recorded == {"p0", "p1", "p2", "p3"}
+    made = np.char.startswith(run.trained.subject.astype(str), "made")
+    assert run.chances.sum() == pytest.approx(1) and run.chances[made].sum() == pytest.approx(0.25)
+    assert (run.chances[~run.trained.ok] == 0).all()
 
 
 # The bundled lifter

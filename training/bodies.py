@@ -1,7 +1,7 @@
 """Train the bundled body pose: 17 joints, from rendered people and real photographs.
 
     python -m training.body_pictures --data DIR --out PICTURES --count 20000
-    python -m training.bodies --data DIR --pictures PICTURES --minutes 75
+    python -m training.bodies --data DIR --pictures PICTURES --minutes 92
 
 The network is `VitPoseForPoseEstimation` from random weights: a small vision transformer with COCO's 17 heatmaps.
 
@@ -163,6 +163,10 @@ class Run(faces.Run):
     def network(self):
         return faces.build(self.options, SIZE, COCO.names)
 
+    def train(self):
+        self.model.set_attn_implementation("eager")  # in bfloat16 on a CPU, faster than the fused one
+        super().train()
+
     def labels(self):
         options = self.options
         self.renders, self.people = load_renders(options.pictures, "train"), load_people(options.data, "train")[:2]
@@ -186,14 +190,14 @@ def parse(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder with bodies.parquet and photos.parquet")
     parser.add_argument("--pictures", required=True, help="folder of training.body_pictures")
-    parser.add_argument("--minutes", type=float, default=75, help="minutes of training")
+    parser.add_argument("--minutes", type=float, default=92, help="minutes of training")
     parser.add_argument("--work", default="build/bodies", help="state, to go on from")
     parser.add_argument("--out", default="build/bodies/checkpoint", help="the finished checkpoint")
     parser.add_argument("--weights", help="folder of a finished checkpoint, whose weights to begin with")
     parser.add_argument("--patch", type=int, default=8)
-    parser.add_argument("--hidden", type=int, default=160)
-    parser.add_argument("--layers", type=int, default=4)
-    parser.add_argument("--heads", type=int, default=5)
+    parser.add_argument("--hidden", type=int, default=192)
+    parser.add_argument("--layers", type=int, default=5)
+    parser.add_argument("--heads", type=int, default=6)
     parser.add_argument("--mlp", type=int, default=4)
     parser.add_argument("--upscale", type=int, default=2, help="heatmap cells per patch")
     parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
@@ -202,6 +206,7 @@ def parse(arguments=None):
     parser.add_argument("--empty", type=float, default=0.04, help="share of views of nobody")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
     parser.add_argument("--lr", type=float, default=0.015, help="of Muon; AdamW takes a twentieth")
+    parser.add_argument("--precision", default="bf16", choices=("no", "bf16"), help="mixed, or all in single precision")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cpu", action="store_true", help="do not use a GPU")

@@ -317,10 +317,13 @@ class Run:
                 for group in optimizer.param_groups:
                     group["lr"] = top * pace
                 optimizer.zero_grad()
-            loss = self.losses(model(batch["view"]).heatmaps, batch)
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+                heatmaps = model(batch["view"]).heatmaps
+            loss = self.losses(heatmaps, batch)
             accelerator.backward(sum(loss.values()))
-            for optimizer in optimizers:
-                optimizer.step()
+            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+                for optimizer in optimizers:  # Muon multiplies matrices
+                    optimizer.step()
             step += 1
             means.append([float(value.detach()) for value in loss.values()])
             if step % 50 == 0:
@@ -415,6 +418,7 @@ def parse(arguments=None):
     parser.add_argument("--act", type=float, default=0.4, help="share of views that are made to act")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
     parser.add_argument("--lr", type=float, default=0.012, help="of Muon; AdamW takes a twentieth")
+    parser.add_argument("--precision", default="no", choices=("no", "bf16"), help="bf16 is mixed, and faster")
     parser.add_argument("--tune", action="store_true", help="hold out a tenth of the training people and measure on it")
     parser.add_argument("--workers", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)

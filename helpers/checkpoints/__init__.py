@@ -3,7 +3,7 @@
     model = SuperPointForKeypointDetection.from_pretrained(checkpoints.find("superpoint", source="bundled"))
 
 Both sources of a name load through the same class of transformers. What has no counterpart on the hub has a class of
-our own: there is only the bundled one.
+our own: there is only the bundled one. And of some there is only the hub's.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,13 @@ TIMEOUT_S = 5
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One row of `TABLE`; `model_class` loads either source, from transformers if it has no dot. `hub_id` is None where
-    the hub has no counterpart, `hub_mb` the size of the hub's weights in MB, where known."""
+    """One row of `TABLE`; `model_class` loads either source, from transformers if it has no dot. `bundled_licence` is
+    None where none is bundled, `hub_id` where the hub has none; `hub_mb` is the size of the hub's weights in MB, where
+    known."""
 
     task: str
     model_class: str
-    bundled_licence: str
+    bundled_licence: str | None = None
     hub_id: str | None = None
     hub_licence: str | None = None
     hub_mb: float | None = None
@@ -54,6 +55,13 @@ TABLE = {
         hub_licence="Apache-2.0",
         hub_mb=343,
     ),
+    "person-boxes": Checkpoint(
+        task="boxes of persons and 79 other kinds of objects",
+        model_class="AutoModelForObjectDetection",
+        hub_id="PekingU/rtdetr_r50vd_coco_o365",
+        hub_licence="Apache-2.0",
+        hub_mb=172,
+    ),
     "body-lifter": Checkpoint(
         task="12 limb joints in 2D to 3D",
         model_class="helpers.bodies.BodyLifter",
@@ -75,10 +83,12 @@ def find(name: str, source: str = "bundled") -> str:
     that the hub would serve them (at most `TIMEOUT_S` seconds each way; nothing is downloaded yet).
 
     Raises ValueError for an unknown name or source, and CheckpointUnavailable when the files are out of reach or
-    the hub has no counterpart.
+    that source has none.
     """
     if name not in TABLE:
         raise ValueError(f"Unknown checkpoint {name!r}; there are: {', '.join(TABLE)}.")
+    if source == "bundled" and TABLE[name].bundled_licence is None:
+        raise CheckpointUnavailable(f'{name!r} is not bundled: use source="hub".')
     if source == "bundled":
         return _bundled(name)
     if source == "hub" and TABLE[name].hub_id is None:
@@ -97,11 +107,11 @@ def markdown_table() -> str:
     for name, entry in TABLE.items():
         weights = _folder(name) / "model.safetensors"
         size = f"{weights.stat().st_size / 1e6:.1f} MB" if weights.exists() else "absent"
+        bundled = f"{size}, {entry.bundled_licence}" if entry.bundled_licence else "none"
         hub_size = f" {entry.hub_mb} MB," if entry.hub_mb else ""
         hub = f"[{entry.hub_id}](https://huggingface.co/{entry.hub_id}),{hub_size} {entry.hub_licence}"
         rows.append(
-            f"| `{name}` | {entry.task} | `{entry.model_class}` | {size}, {entry.bundled_licence} "
-            f"| {hub if entry.hub_id else 'none'} |"
+            f"| `{name}` | {entry.task} | `{entry.model_class}` | {bundled} | {hub if entry.hub_id else 'none'} |"
         )
     return "\n".join(rows)
 
