@@ -308,6 +308,7 @@ class Run:
             mininterval=20,
             disable=not accelerator.is_main_process,
         )
+        mixed = torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16")
         model.train()
         for batch in loader:
             batch = {key: value.to(accelerator.device) for key, value in batch.items()}
@@ -317,11 +318,11 @@ class Run:
                 for group in optimizer.param_groups:
                     group["lr"] = top * pace
                 optimizer.zero_grad()
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            with mixed:
                 heatmaps = model(batch["view"]).heatmaps
             loss = self.losses(heatmaps, batch)
             accelerator.backward(sum(loss.values()))
-            with torch.autocast(accelerator.device.type, torch.bfloat16, enabled=options.precision == "bf16"):
+            with mixed:
                 for optimizer in optimizers:  # Muon multiplies matrices
                     optimizer.step()
             step += 1
