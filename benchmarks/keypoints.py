@@ -32,9 +32,10 @@ from PIL import Image
 from transformers import AutoImageProcessor, SuperPointConfig, SuperPointForKeypointDetection
 
 from helpers import checkpoints
-from helpers.geometry import TooFewPoints, fit_homography, random_homography
+from helpers.geometry import TooFewPoints, fit_homography
 from helpers.keypoints import mutual_matches, refine, score_map
 from helpers.metrics import corner_error, match_errors, matching_score, mean_matching_accuracy, repeatability
+from helpers.views import random_homography
 
 SIZE = (240, 320)  # height, width
 TEST = slice(0, 40)  # of the validation split: what the tables report

@@ -7,10 +7,11 @@ Cameras are OpenCV's: x right, y down, z forward; intrinsics `K` are (3, 3). A p
 takes points of one frame to another, X_camera = R @ X_world + t; lengths are in metres.
 """
 
+from math import comb, hypot, log10, pi
+
 import cv2
 import numpy as np
-from scipy.optimize import least_squares
-from scipy.spatial.transform import Rotation
+import poselib
 
 
 class TooFewPoints(ValueError):
@@ -74,39 +75,23 @@ def inside(points, image_size, margin=0):
     return (x >= margin) & (y >= margin) & (x <= width - 1 - margin) & (y <= height - 1 - margin)
 
 
-def random_homography(image_size, rng, rotation_deg=25.0, scale=(0.75, 1.3), perspective=0.1, shift=0.08):
-    """Draw a homography that keeps most of an image of `image_size` = (height, width) in view.
+def rescale(x, y):
+    """The homography (3, 3) of a resize by factors `x` and `y`: pixels' centres lie half a pixel inside them.
 
-    Args:
-        rng: a numpy.random.Generator.
-        rotation_deg: in-plane rotation, uniform in +- this many degrees.
-        scale: range of the zoom, uniform in its logarithm.
-        perspective: each corner moves by up to this share of the image's size.
-        shift: the centre moves by up to this share of the image's size.
-
-    Returns:
-        (3, 3) array: pixels of the image -> pixels of its warped view.
+    `rescale(x, y) @ K` are the intrinsics of the resized photograph.
     """
-    height, width = image_size
-    size = np.array([width, height], dtype=float)
-    centre = (size - 1) / 2
-    corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]]) * (size - 1)
-    bent = corners + rng.uniform(-perspective, perspective, (4, 2)) * size
-    angle = np.deg2rad(rng.uniform(-rotation_deg, rotation_deg))
-    zoom = np.exp(rng.uniform(*np.log(scale)))
-    turn = zoom * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    target = (bent - centre) @ turn.T + centre + rng.uniform(-shift, shift, 2) * size
-    return cv2.getPerspectiveTransform(corners.astype(np.float32), target.astype(np.float32))
+    return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
 def fit_homography(source, target, threshold=3.0):
-    """Robust homography between matched points (N, 2), by OpenCV's MAGSAC++ (Barath et al. 2020).
+    """Robust homography between matched points (N, 2), by PoseLib: RANSAC, then least squares with the Cauchy loss.
 
     Args:
-        threshold: largest reprojection error of an inlier, in pixels.
+        threshold: largest reprojection error of an inlier, in the unit of `target`.
 
     Returns:
-        homography (3, 3), inliers (N,) bool. (None, all False) where no homography has four inliers.
+        homography (3, 3), inliers (N,) bool. (None, all False) where the matches fix none, or no more of them agree on
+        one than wrong matches would by chance; four always agree, so five are the least that can tell.
 
     Raises:
         TooFewPoints: fewer than four matches.
@@ -114,9 +99,33 @@ def fit_homography(source, target, threshold=3.0):
     """
     source, target = as_points(source, "source"), as_points(target, "target")
     _enough("A homography", 4, source=source, target=target)
-    homography, mask = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000, confidence=0.9999)
-    inliers = np.zeros(len(source), dtype=bool) if mask is None else mask.ravel().astype(bool)
-    return homography, inliers
+    homography, found = poselib.estimate_homography(source, target, {"max_reproj_error": threshold}, {})
+    inliers = np.array(found["inliers"], dtype=bool)
+    by_chance = pi * threshold**2 / np.prod(np.ptp(target, axis=0) + threshold)
+    if _on_a_line(source[inliers]) or not _beyond_chance(inliers, by_chance, 4, 1, source, target):
+        return None, np.zeros(len(source), dtype=bool)
+    return homography / homography[2, 2], inliers
+
+
+def _beyond_chance(inliers, by_chance, sample, solutions, *points):
+    """Whether wrong matches would agree as these inliers do less than once in ten such sets (Moisan & Stival 2004).
+
+    n matches have C(n, k) groups of k; each holds C(k, sample) samples, each with `solutions` models. The k - sample
+    others agree with a model with probability `by_chance`. Matches that share a point count once.
+    """
+    n, k = (min(len(np.unique(p[which], axis=0)) for p in points) for which in (slice(None), inliers))
+    if k < sample:
+        return False
+    false_alarms = log10(solutions * comb(n, k) * comb(k, sample)) + (k - sample) * log10(min(by_chance, 1))
+    return false_alarms < -1
+
+
+def _on_a_line(points):
+    """Whether points (N, D) lie on a line, to a thousandth of its length, or in one place, or are not at all."""
+    if not len(points):
+        return True
+    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+    return len(spread) < 2 or spread[1] <= 1e-3 * spread[0]
 
 
 # Cameras and poses
@@ -181,12 +190,18 @@ def triangulate(points1, points2, K1, K2, pose):
         return (homogeneous[:3] / homogeneous[3]).T
 
 
+def _for_poselib(pixels, K):
+    """Pixels (N, 2) and intrinsics as PoseLib takes them, whose cameras have no skew."""
+    (fx, _, cx), (_, fy, cy), _ = K = as_intrinsics(K)
+    pixels = backproject(pixels, np.ones(len(pixels)), K)[:, :2] * [fx, fy] + [cx, cy]
+    return pixels, {"model": "PINHOLE", "width": 0, "height": 0, "params": [fx, fy, cx, cy]}
+
+
 def relative_pose(points1, points2, K1, K2, threshold=1.0):
     """The pose of a second camera from matched pixels alone; its translation has no scale, so |t| is 1.
 
-    Essential matrix by MAGSAC++ (Barath et al. 2020) in OpenCV, decomposed with both depths positive; then rotation and
-    direction are refined on the inliers by least squares of the Sampson distance (Hartley & Zisserman 2004, section
-    11.4.3) with the Cauchy loss.
+    By PoseLib: five points within RANSAC, then least squares of the Sampson distance over the inliers (Hartley &
+    Zisserman 2004, section 11.4.3) with the Cauchy loss.
 
     Args:
         points1, points2: (N, 2), pixels of the first and the second image, matched row by row.
@@ -198,47 +213,33 @@ def relative_pose(points1, points2, K1, K2, threshold=1.0):
 
     Raises:
         TooFewPoints: fewer than five matches.
-        NoPose: no essential matrix has five inliers, or they lie on a line of the image.
+        NoPose: no more matches agree on a pose than wrong ones would by chance, or they lie on a line of the image.
         ValueError: lengths differ, wrong shapes, NaN, singular K.
     """
     points1, points2 = as_points(points1, "points1"), as_points(points2, "points2")
     _enough("A relative pose", 5, points1=points1, points2=points2)
-    focal = np.mean([as_intrinsics(K)[[0, 1], [0, 1]] for K in (K1, K2)])
-    rays1, rays2 = (backproject(p, np.ones(len(p)), K) for p, K in ((points1, K1), (points2, K2)))
-    essential, mask = cv2.findEssentialMat(
-        rays1[:, :2], rays2[:, :2], np.eye(3), cv2.USAC_MAGSAC, 0.9999, threshold / focal, 10_000
-    )
-    inliers = np.zeros(len(points1), bool) if mask is None else mask.ravel().astype(bool)
-    if essential is None or essential.shape != (3, 3) or inliers.sum() < 5:
-        raise NoPose("No camera pose explains five of the matches. Are these photographs of the same scene?")
-    rays1, rays2 = rays1[inliers], rays2[inliers]
-    for rays in (rays1, rays2):
-        _not_on_a_line(rays, "All matches that agree lie on a line of the image: choose photographs that share more.")
-    # Unless told otherwise, OpenCV leaves out points that are more than 50 baselines away.
-    _, R, t, *_ = cv2.recoverPose(essential, rays1[:, :2], rays2[:, :2], np.eye(3), distanceThresh=1e9)
-
-    def moved(step):  # by a rotation vector, and by a change of direction
-        direction = t.ravel() + step[3:]
-        return Rotation.from_rotvec(step[:3]).as_matrix() @ R, direction / np.linalg.norm(direction)
-
-    def sampson(step):
-        turned, direction = moved(step)
-        E = np.cross(np.eye(3), direction) @ turned
-        lines2, lines1 = rays1 @ E.T, rays2 @ E
-        size = (lines1[:, :2] ** 2).sum(axis=1) + (lines2[:, :2] ** 2).sum(axis=1)
-        return focal * (rays2 * lines2).sum(axis=1) / np.sqrt(size)
-
-    return moved(least_squares(sampson, np.zeros(6), loss="cauchy", f_scale=threshold / 2).x), inliers
+    (seen1, camera1), (seen2, camera2) = _for_poselib(points1, K1), _for_poselib(points2, K2)
+    pose, found = poselib.estimate_relative_pose(seen1, seen2, camera1, camera2, {"max_epipolar_error": threshold}, {})
+    inliers = np.array(found["inliers"], dtype=bool)
+    width, height = np.ptp(points2, axis=0) + threshold
+    by_chance = 2 * threshold * hypot(width, height) / (width * height)  # a band along the longest line
+    if not _beyond_chance(inliers, by_chance, 5, 10, points1, points2):
+        raise NoPose(
+            f"{inliers.sum()} of {len(inliers)} matches agree on a camera pose, no more than wrong matches would by "
+            "chance. Are these photographs of the same scene? Then lower the keypoint threshold, for more matches."
+        )
+    if _on_a_line(points1[inliers]) or _on_a_line(points2[inliers]):
+        raise NoPose("All matches that agree lie on a line of the image: choose photographs that share more.")
+    return (pose.R, pose.t / np.linalg.norm(pose.t)), inliers
 
 
 def camera_pose(points, pixels, K, threshold=2.0):
     """The pose of a camera that sees known points at known pixels (PnP), some of which may be wrong.
 
-    P3P within MAGSAC++ (Barath et al. 2020), by OpenCV; then least squares of the reprojection error over the inliers
-    with the Cauchy loss.
+    By PoseLib: P3P within RANSAC, then least squares of the reprojection error over the inliers with the Cauchy loss.
 
     Args:
-        points: (N, 3) in the world, metres.
+        points: (N, 3) in the world, metres; large numbers, as map coordinates have them, lose nothing.
         pixels: (N, 2), matched row by row.
         K: intrinsics (3, 3).
         threshold: largest reprojection error of an inlier, in pixels.
@@ -248,47 +249,35 @@ def camera_pose(points, pixels, K, threshold=2.0):
 
     Raises:
         TooFewPoints: fewer than four matches.
-        NoPose: the points lie on a line, or no pose has four inliers.
+        NoPose: the points lie on a line, or no more of them agree on a pose than wrong ones would by chance.
         ValueError: lengths differ, wrong shapes, NaN, singular K.
     """
-    points, pixels, K = as_points(points, "points", 3), as_points(pixels, "pixels"), as_intrinsics(K)
+    points, pixels = as_points(points, "points", 3), as_points(pixels, "pixels")
     _enough("A camera's pose", 4, points=points, pixels=pixels)
-    on_a_line = "All points lie on a line, about which the camera may turn: add points away from it."
-    _not_on_a_line(points, on_a_line)
-    options = cv2.UsacParams()
-    options.threshold, options.maxIterations, options.confidence = threshold, 5000, 0.9999
-    options.score, options.loMethod = cv2.SCORE_METHOD_MAGSAC, cv2.LOCAL_OPTIM_SIGMA
-    found, _, turn, shift, _ = cv2.solvePnPRansac(points, pixels, K.copy(), np.zeros(4), params=options)
-    inliers = np.zeros(len(points), bool)
-    if found:
-        pose = cv2.Rodrigues(turn)[0], shift.ravel()
-        inliers = np.linalg.norm(project(points, K, pose) - pixels, axis=1) <= threshold
-    if min(len(np.unique(seen[inliers], axis=0)) for seen in (points, pixels)) < 4:
-        raise NoPose("No pose explains four of the matches. Does the photograph show these points?")
-    _not_on_a_line(points[inliers], on_a_line)
-    return refine_pose(points[inliers], pixels[inliers], K, pose, loss="cauchy"), inliers
+    (seen, camera), centre = _for_poselib(pixels, K), points.mean(axis=0)
+    pose, found = poselib.estimate_absolute_pose(seen, points - centre, camera, {"max_reproj_error": threshold}, {})
+    inliers = np.array(found["inliers"], dtype=bool)
+    if _on_a_line(points) or (_on_a_line(points[inliers]) and inliers.sum() > 3):
+        raise NoPose("All points lie on a line, about which the camera may turn: add points away from it.")
+    by_chance = pi * threshold**2 / np.prod(np.ptp(pixels, axis=0) + threshold)
+    if not _beyond_chance(inliers, by_chance, 3, 4, points, pixels):
+        raise NoPose(
+            f"{inliers.sum()} of {len(inliers)} matches agree on a pose, no more than wrong matches would by chance. "
+            "Does the photograph show these points?"
+        )
+    return (pose.R, pose.t - pose.R @ centre), inliers
 
 
 def refine_pose(points, pixels, K, pose, loss="linear"):
-    """The pose near `pose` with the least reprojection error of points (N, 3) seen at pixels (N, 2).
+    """The pose near `pose` with the least reprojection error of points (N, 3) seen at pixels (N, 2), by PoseLib.
 
-    `loss` is SciPy's: "linear" for least squares, "cauchy" against outliers (its scale is half a pixel). Raises
-    ValueError for different lengths, wrong shapes, NaN and a singular K.
+    `loss` is "linear" for least squares, or "cauchy" against outliers (its scale is half a pixel). Raises TooFewPoints
+    below three, and ValueError for different lengths, wrong shapes, NaN and a singular K.
     """
-    points, pixels, K = as_points(points, "points", 3), as_points(pixels, "pixels"), as_intrinsics(K)
+    points, pixels = as_points(points, "points", 3), as_points(pixels, "pixels")
     _enough("A camera's pose", 3, points=points, pixels=pixels)
-
-    def residuals(step):
-        x, y, z = (points @ (Rotation.from_rotvec(step[:3]).as_matrix() @ pose[0]).T + pose[1] + step[3:]).T
-        seen = np.column_stack([x / z, y / z, np.ones_like(z)]) @ K.T
-        return (seen[:, :2] - pixels).ravel()
-
-    step = least_squares(residuals, np.zeros(6), loss=loss, f_scale=0.5).x
-    return Rotation.from_rotvec(step[:3]).as_matrix() @ pose[0], pose[1] + step[3:]
-
-
-def _not_on_a_line(points, message):
-    """Raise NoPose(message) if points (N, 3) lie on a line, to a thousandth of its length, or in one place."""
-    spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    if spread[1] <= 1e-3 * spread[0]:
-        raise NoPose(message)
+    (seen, camera), centre, start = _for_poselib(pixels, K), points.mean(axis=0), poselib.CameraPose()
+    start.R, start.t = pose[0], np.reshape(pose[1], 3) + pose[0] @ centre
+    options = {"loss_type": {"linear": "TRIVIAL", "cauchy": "CAUCHY"}[loss], "loss_scale": 0.5}
+    refined, _ = poselib.refine_absolute_pose(seen, points - centre, start, camera, options)
+    return refined.R, refined.t - refined.R @ centre

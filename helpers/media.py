@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -250,3 +250,32 @@ def _frames(capture, frame, label, folder):
         capture.release()
         if folder:
             folder.cleanup()
+
+
+class StereoPair(NamedTuple):
+    """Two photographs of one scene, and what is known of them."""
+
+    left: Image.Image
+    right: Image.Image
+    K_left: np.ndarray  # (3, 3)
+    K_right: np.ndarray  # (3, 3)
+    pose: tuple[np.ndarray, np.ndarray]  # left camera to right camera: R (3, 3), t (3,) in metres
+    disparity: np.ndarray  # (h, w), px: a point at (x, y) on the left is at (x - disparity, y) on the right
+    depth: np.ndarray  # (h, w), metres from the left camera; both NaN where not measured
+
+
+def motorcycle() -> StereoPair:
+    """Returns the motorcycle of the Middlebury 2014 stereo benchmark (Scharstein et al.), a rectified pair of 741 x 500.
+
+    K is the benchmark's of the full size, divided by four as it publishes it, without the half pixel: true principal
+    points lie .375 px further left and up. Raises MediaError where scikit-image, which holds it, is not installed.
+    """
+    left, right = photo("motorcycle_left"), photo("motorcycle_right")
+    with np.load(Path(find_spec("skimage").origin).parent / "data" / "motorcycle_disp.npz") as file:
+        disparity = next(iter(file.values()))
+    disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(float)
+    K_left = np.array([[994.978, 0, 311.193], [0, 994.978, 254.877], [0, 0, 1]])
+    K_right = K_left + [[0, 0, 31.086], [0, 0, 0], [0, 0, 0]]
+    baseline = 0.193001
+    depth = K_left[0, 0] * baseline / (disparity + 31.086)
+    return StereoPair(left, right, K_left, K_right, (np.eye(3), np.array([-baseline, 0, 0])), disparity, depth)

@@ -11,7 +11,8 @@ import skimage.data
 from PIL import Image
 
 from benchmarks import keypoints as benchmark
-from helpers.geometry import inside, random_homography, warp_points
+from helpers.geometry import inside, warp_points
+from helpers.views import random_homography
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 PHOTOS = [skimage.data.coffee()[:240, :320], skimage.data.chelsea()[:240, 100:420]]

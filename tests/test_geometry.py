@@ -22,13 +22,13 @@ from helpers.geometry import (
     inside,
     invert,
     project,
-    random_homography,
     refine_pose,
     relative_pose,
     transform,
     triangulate,
     warp_points,
 )
+from helpers.views import random_homography
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -9,7 +9,7 @@ from pycocotools.cocoeval import COCOeval
 from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
-from helpers.geometry import IDENTITY, random_homography
+from helpers.geometry import IDENTITY
 from helpers.metrics import (
     COCO_SIGMAS,
     add,
@@ -26,6 +26,7 @@ from helpers.metrics import (
     rotation_error_deg,
     torso_errors,
 )
+from helpers.views import random_homography
 
 pytestmark = pytest.mark.filterwarnings("error")
 

@@ -47,8 +47,9 @@ from transformers import SuperPointConfig, SuperPointForKeypointDetection
 from transformers.models.superpoint.modeling_superpoint import SuperPointDescriptorDecoder, simple_nms
 
 from benchmarks import keypoints as benchmark
-from helpers.geometry import inside, random_homography, warp_points
+from helpers.geometry import inside, warp_points
 from helpers.keypoints import refine
+from helpers.views import random_homography
 
 CELL = 8
 VIEW = (128, 160)  # height, width of a training view
