@@ -2,8 +2,9 @@
 
     checkpoints   find(name, source): a bundled folder or a hub id, ready for `from_pretrained`
     media         sample photographs and a film; load(path, URL or bytes) and frames(video) as RGB, with clear errors
-    keypoints     exact pixel coordinates from the model's outputs, descriptors to matches
-    geometry      pixel conventions, homographies, cameras and poses, and their robust estimation
+    keypoints     SuperPoint's and SIFT's keypoints in exact pixels, descriptors to matches
+    geometry      pixel conventions, homographies, cameras and poses, and their robust estimation (PoseLib)
+    views         views with known truth: warped, disturbed and pasted photographs, a cube, new views of a scene
     metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
     faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
     bodies        joints of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions

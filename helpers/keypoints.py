@@ -14,82 +14,71 @@ from helpers.geometry import as_points, inside
 
 
 class Keypoints(NamedTuple):
-    """What `detect` and `sift` find: row k of each belongs to one point, the strongest first."""
+    """Points (N, 2) in pixels of the image, their scores (N,) and descriptors (N, D); the strongest first."""
 
-    points: np.ndarray  # (N, 2), pixels of the image
-    scores: np.ndarray  # (N,)
-    descriptors: np.ndarray  # (N, D)
+    points: np.ndarray
+    scores: np.ndarray
+    descriptors: np.ndarray
 
 
 @torch.inference_mode()
 def detect(model, processor, image, count=None, threshold=0.0005, radius=4, size=None, subpixel=True):
-    """SuperPoint's keypoints of a photograph; what changes from call to call is given here, and `model` stays as it is.
+    """SuperPoint's `Keypoints` of an RGB image. What differs from call to call is given here; the model isn't changed.
+
+    Points too near to a border (`border_removal_distance`) go on all four sides, where transformers looks at two.
 
     Args:
-        model, processor: a SuperPointForKeypointDetection and its image processor.
-        image: PIL image, RGB.
-        count: keep the strongest so many; None keeps all. Scores that are equal to 6 decimals count as equal, and of
-            equals come first the upper, then the left one.
-        threshold: lowest score of a keypoint. The default is low, so that `count` decides.
-        radius: of the non-maximum suppression, in pixels that the network sees.
-        size: what the network sees, (height, width) in pixels; or one number, the largest that the longer side may be,
-            in proportion and to the nearest 8 pixels. None: the photograph as it is.
-        subpixel: refine positions by `refine`; False keeps the network's whole pixels.
-
-    Returns:
-        Keypoints; the scores are probabilities. Points nearer to a border than `border_removal_distance` are left out
-        on all four sides (transformers does so at two).
+        count: keep the strongest so many; None keeps all. Of scores equal to 6 decimals, the upper or left is first.
+        threshold: lowest score, a probability. The default is low, so that `count` decides.
+        radius: of the non-maximum suppression, in pixels of the network's input.
+        size: of the network's input, (height, width); or one number, which the longer side shall not exceed, in
+            proportion, to the nearest 8 pixels. None: as the image is.
+        subpixel: `refine` the positions.
     """
     if isinstance(size, int):
         shrink = min(1, size / max(image.size))
         size = [max(8, round(side * shrink / 8) * 8) for side in (image.height, image.width)]
     resize = {"size": dict(zip(("height", "width"), size, strict=True))} if size else {"do_resize": False}
-    pixels = processor(image, do_grayscale=True, return_tensors="pt", **resize).pixel_values.to(
-        model.device, model.dtype
-    )
-    features = model.encoder(pixels[:, :1]).last_hidden_state
-    decoder = copy.copy(model.keypoint_decoder)  # the layers are shared, the knobs are not
+    pixels = processor(image, do_grayscale=True, return_tensors="pt", **resize).pixel_values
+    features = model.encoder(pixels[:, :1].to(model.device, model.dtype)).last_hidden_state
+    decoder = copy.copy(model.keypoint_decoder)  # shares the layers, not the knobs
     decoder.keypoint_threshold, decoder.nms_radius, decoder.max_keypoints = threshold, radius, -1
     points, scores = decoder(features)
-    kept = inside(points.cpu(), pixels.shape[-2:], decoder.border_removal_distance)
-    order = np.argsort(-np.where(kept, scores.float().cpu().numpy().round(6), -1), kind="stable")[: kept.sum()][:count]
-    chosen = torch.from_numpy(order).to(points.device)
-    points, scores = points[chosen], scores[chosen].float().cpu().numpy()
-    descriptors = model.descriptor_decoder(features, points).float().cpu().numpy()
-    points = points.float().cpu().numpy()
+    height, width = pixels.shape[-2:]
+    kept = inside(points.float().cpu(), (height, width), decoder.border_removal_distance).nonzero()[0]
+    kept = kept[np.argsort(-scores.float().cpu().numpy()[kept].round(6), kind="stable")[:count]]
+    points, scores = points[kept], scores[kept]
+    descriptors = model.descriptor_decoder(features, points.clone())
+    points, scores, descriptors = (values.float().cpu().numpy() for values in (points, scores, descriptors))
     if subpixel:
         points = refine(points, score_map(model, features)[0].float().cpu(), min(4, radius))
-    return Keypoints(to_pixels(points / pixels.shape[:1:-1], image, pixels.shape[-2:]), scores, descriptors)
+    return Keypoints(to_pixels(points / [width, height], image, (height, width)), scores, descriptors)
 
 
 def sift(image, count=None):
-    """SIFT's keypoints (Lowe 2004), by OpenCV, with `count` as for `detect`; the score is the contrast.
+    """SIFT's `Keypoints` (Lowe 2004), by OpenCV; `count` as for `detect`, the score is the contrast.
 
-    With `enable_precise_upscale`: without it, points are .25 px too far left and up, which shows under rotation: on six
-    photographs turned by 180 degrees, matches are .71 px off in the median instead of .00, turned by 15 degrees .14
-    instead of .10; on the motorcycle, 75 and 76 % of 1000 points' matches are right to 3 px. The contrast threshold is
-    low, so that `count` decides.
+    Without `enable_precise_upscale`, points lie .25 px too far left and up: on six photographs turned by 180 degrees
+    matches are .71 px off in the median, with it .00; by 15 degrees .14 and .10. On the motorcycle 74.7 and 75.6 % of
+    1000 points' matches are right to 3 px. The contrast threshold is low, so that `count` decides.
     """
     detector = cv2.SIFT_create(enable_precise_upscale=True, contrastThreshold=0.01)
     found, descriptors = detector.detectAndCompute(np.asarray(image.convert("L")), None)
-    if not found:
-        return Keypoints(np.zeros((0, 2)), np.zeros(0), np.zeros((0, 128), np.float32))
-    points, scores = np.array([k.pt for k in found]), np.array([k.response for k in found])
-    order = np.lexsort([points[:, 0].round(2), points[:, 1].round(2), -scores.round(6)])[:count]
-    return Keypoints(points[order], scores[order], descriptors[order])
+    points = np.array([keypoint.pt for keypoint in found]).reshape(-1, 2)
+    scores = np.array([keypoint.response for keypoint in found])
+    order = np.lexsort([*points.T.round(2), -scores.round(6)])[:count]
+    return Keypoints(points[order], scores[order], descriptors[order] if found else np.zeros((0, 128), np.float32))
 
 
 def match_photos(detector, image1, image2, ratio=None):
-    """Where two photographs show the same points: (K, 2) pixels of the first and of the second, row by row.
+    """Pixels (K, 2) of two photographs that show the same, row by row.
 
-    Args:
-        detector: a function that makes `Keypoints` of an image, such as `sift`, or `partial(detect, model, processor,
-            count=1000)`.
-        ratio: see `mutual_matches`.
+    `detector` makes Keypoints of an image: `sift`, or `partial(detect, model, processor, count=1000)`. `ratio` is that
+    of `mutual_matches`.
     """
     first, second = detector(image1), detector(image2)
-    pairs = mutual_matches(first.descriptors, second.descriptors, ratio)
-    return first.points[pairs[:, 0]], second.points[pairs[:, 1]]
+    rows1, rows2 = mutual_matches(first.descriptors, second.descriptors, ratio).T
+    return first.points[rows1], second.points[rows2]
 
 
 def to_pixels(relative, image, network_size):
@@ -102,9 +91,6 @@ def to_pixels(relative, image, network_size):
         relative: (N, 2), one image's `outputs.keypoints` without padding; array or tensor.
         image: the original image (anything with .width and .height).
         network_size: (height, width) of `pixel_values`.
-
-    Returns:
-        Float array (N, 2) in pixels of the original image.
     """
     height, width = network_size
     scale = np.array([image.width / width, image.height / height])
@@ -113,14 +99,10 @@ def to_pixels(relative, image, network_size):
 
 @torch.no_grad()
 def score_map(model, features):
-    """The probability of a keypoint at each pixel, before thresholding and non-maximum suppression.
+    """The probability of a keypoint at each pixel (B, 8h, 8w), before thresholding and non-maximum suppression.
 
-    Args:
-        model: a SuperPointForKeypointDetection.
-        features: (B, C, h, w), `outputs.hidden_states[-1]` of a call with `output_hidden_states=True`.
-
-    Returns:
-        Tensor (B, 8h, 8w). Each cell's softmax over 65 classes, dustbin dropped (DeTone et al. 2018, section 3.2).
+    Each cell's softmax over 65 classes, dustbin dropped (DeTone et al. 2018, section 3.2). `features` (B, C, h, w) are
+    `outputs.hidden_states[-1]` of a SuperPointForKeypointDetection with `output_hidden_states=True`.
     """
     decoder = model.keypoint_decoder
     logits = decoder.conv_score_b(torch.relu(decoder.conv_score_a(features)))
@@ -128,16 +110,10 @@ def score_map(model, features):
 
 
 def refine(points, scores, radius=4):
-    """Move integer keypoints to the centre of mass of the scores around them.
+    """Move integer keypoints (N, 2) of a score map (H, W) to the centre of mass of the scores around them.
 
-    Args:
-        points: (N, 2), integer peaks (x, y) in pixels of the score map.
-        scores: (H, W) score map.
-        radius: the window is 2 * radius + 1 pixels wide; what lies outside the map counts as zero. Not more than the
-            radius of the non-maximum suppression, so that no other keypoint lies in it.
-
-    Returns:
-        Float array (N, 2). A point that has no score around it stays where it is.
+    The window is 2 * radius + 1 pixels wide, and what lies outside the map counts as zero; with no more than the radius
+    of the non-maximum suppression, no other keypoint lies in it. A point that has no score around it stays.
     """
     points, padded = np.rint(as_points(points)), np.pad(np.asarray(scores, dtype=float), radius)
     if not inside(points, scores.shape).all():
@@ -153,17 +129,16 @@ def refine(points, scores, radius=4):
 
 
 def mutual_matches(descriptors1, descriptors2, ratio=None):
-    """Pairs of descriptors that are each other's nearest neighbour; of equally near ones, the first.
+    """Pairs of descriptors that are each other's nearest neighbour: int (K, 2), rows of the first and of the second.
+
+    Squared distances are rounded to a millionth of the largest squared length, so that rounding errors decide nothing;
+    of equally near ones, the first counts.
 
     Args:
-        descriptors1, descriptors2: (N, D) and (M, D). Float: compared by Euclidean distance. uint8: rows of bits, as
-            ORB's, compared by Hamming distance. Squared distances are rounded to a millionth of the largest squared
-            length, so that rounding errors decide nothing.
+        descriptors1, descriptors2: (N, D) and (M, D). Floats by Euclidean distance; uint8 are bits, as ORB's, by
+            Hamming distance.
         ratio: keep a pair only if its distance is below `ratio` times the distance from the first descriptor to the
             second-best one (Lowe 2004). None keeps all.
-
-    Returns:
-        Int array (K, 2): row numbers in descriptors1 and descriptors2.
 
     Raises ValueError for shapes or kinds that don't fit, and for NaN and infinity.
     """
@@ -174,25 +149,23 @@ def mutual_matches(descriptors1, descriptors2, ratio=None):
         return np.zeros((0, 2), dtype=int)
     bits = a.dtype == np.uint8
     if bits != (b.dtype == np.uint8):
-        raise ValueError(f"One kind of descriptors is bits, the other is not: {a.dtype} and {b.dtype}.")
-    a, b = (np.unpackbits(d, axis=1).astype(np.float32) if bits else d.astype(np.float32) for d in (a, b))
+        raise ValueError(f"One kind of descriptors is bits (uint8), the other is not: {a.dtype} and {b.dtype}.")
+    a, b = (np.float32(np.unpackbits(d, axis=1) if bits else d) for d in (a, b))
     for name, d in (("descriptors1", a), ("descriptors2", b)):
-        if not (finite := np.isfinite(d).all(axis=1)).all():
-            rows = np.flatnonzero(~finite)
-            raise ValueError(f"{name} holds NaN or infinity in {len(rows)} rows, the first is {rows[0]}: drop them.")
-    lengths = (b**2).sum(1)
-    unit = 1e-6 * max((a**2).sum(1).max(), lengths.max(), np.finfo(np.float32).tiny)
-    factor = None if ratio is None else ratio if bits else ratio**2
-    forward, keep = np.zeros(len(a), dtype=int), np.ones(len(a), dtype=bool)
-    backward, nearest = np.zeros(len(b), dtype=int), np.full(len(b), np.inf)
-    for start in range(0, len(a), step := max(1, 10_000_000 // len(b))):  # blocks of 40 MB
-        part = a[start : start + step]
-        squared = np.rint(((part**2).sum(1)[:, None] + lengths - 2 * part @ b.T) / unit)
-        forward[start : start + step] = squared.argmin(1)
-        closer = squared.min(0) < nearest
-        backward[closer], nearest[closer] = start + squared.argmin(0)[closer], squared.min(0)[closer]
-        if factor is not None and len(b) > 1:
-            best, second = np.partition(squared, 1, axis=1)[:, :2].T
-            keep[start : start + step] = best < factor * second
-    first = np.flatnonzero(keep & (backward[forward] == np.arange(len(a))))
+        if len(bad := np.flatnonzero(~np.isfinite(d).all(axis=1))):
+            raise ValueError(f"{name} holds NaN or infinity in {len(bad)} rows, first in row {bad[0]}: drop them.")
+    lengths1, lengths2 = (a**2).sum(1), (b**2).sum(1)
+    unit = 1e-6 * max(lengths1.max(), lengths2.max(), 1e-30)
+    limit = None if ratio is None else ratio if bits else ratio**2  # of squared distances, which Hamming's are
+    forward, backward, nearest = np.zeros(len(a), int), np.zeros(len(b), int), np.full(len(b), np.inf)
+    for rows in np.array_split(np.arange(len(a)), -(-len(a) * len(b) // 10_000_000)):  # blocks of 40 MB
+        squared = np.rint((lengths1[rows, None] + lengths2 - 2 * a[rows] @ b.T) / unit)
+        across, down = squared.argmin(1), squared.argmin(0)
+        best, least = squared[np.arange(len(rows)), across], squared[down, np.arange(len(b))]
+        forward[rows], closer = across, least < nearest
+        backward[closer], nearest[closer] = rows[down[closer]], least[closer]
+        if limit is not None:
+            squared[np.arange(len(rows)), across] = np.inf
+            forward[rows[best >= limit * squared.min(1)]] = -1
+    first = np.flatnonzero((forward >= 0) & (backward[forward] == np.arange(len(a))))
     return np.column_stack([first, forward[first]])

@@ -265,7 +265,7 @@ class StereoPair(NamedTuple):
 
 
 def motorcycle() -> StereoPair:
-    """Returns the motorcycle of the Middlebury 2014 stereo benchmark (Scharstein et al.), a rectified pair of 741 x 500.
+    """Returns the motorcycle of the Middlebury 2014 stereo benchmark (Scharstein et al.), rectified, 741 x 500 pixels.
 
     K is the benchmark's of the full size, divided by four as it publishes it, without the half pixel: true principal
     points lie .375 px further left and up. Raises MediaError where scikit-image, which holds it, is not installed.
@@ -275,7 +275,7 @@ def motorcycle() -> StereoPair:
         disparity = next(iter(file.values()))
     disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(float)
     K_left = np.array([[994.978, 0, 311.193], [0, 994.978, 254.877], [0, 0, 1]])
-    K_right = K_left + [[0, 0, 31.086], [0, 0, 0], [0, 0, 0]]
+    K_right = np.array([[994.978, 0, 311.193 + 31.086], [0, 994.978, 254.877], [0, 0, 1]])
     baseline = 0.193001
     depth = K_left[0, 0] * baseline / (disparity + 31.086)
     return StereoPair(left, right, K_left, K_right, (np.eye(3), np.array([-baseline, 0, 0])), disparity, depth)

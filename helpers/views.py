@@ -44,7 +44,7 @@ def rotation(image, degrees, zoom=1.0):
 
 
 def warp(image, homography, size=None):
-    """An image moved by a homography (3, 3), black where nothing falls; `size` = (height, width), the image's if None."""
+    """An image moved by a homography (3, 3), black where nothing falls; `size` is (height, width), None for its own."""
     height, width = size or (image.height, image.width)
     return Image.fromarray(cv2.warpPerspective(np.asarray(image), np.asarray(homography, dtype=float), (width, height)))
 
@@ -82,7 +82,7 @@ def paste(background, picture, homography, fine=3):
 
 
 def place(background, picture, width, K, pose):
-    """A picture in space, as a camera sees it before a background; nothing changes where it isn't all before the camera.
+    """A picture in space, as a camera sees it before a background; if a corner is behind the camera, it is left out.
 
     Args:
         picture: lies in the plane z = 0 about the origin, its x to the right, its y down, z away from who looks at it.
