@@ -10,7 +10,7 @@
     bodies        joints of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions
     avatars       limb joints in 3D to rotations of an avatar's bones and back, and BVH files
     draw          figures with keypoints, matches and frames, and animations, each with a caption
-    exercises     check(answer): instant, tolerant feedback
+    exercises     check(name, answer): instant, tolerant feedback; a file per part of the course
 
 Importing this package loads none of them. It only compares the installed versions with the oldest ones supported.
 """

@@ -2,18 +2,31 @@
 
 import itertools
 import re
+import subprocess
+import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from helpers.exercises import EXERCISES, check
+from helpers.exercises import PARTS, check
+from helpers.exercises.answers import EXERCISES
+
+for part in PARTS:
+    import_module(f"helpers.exercises.{part}")
 
 
 def mutual(first, second):
     distance = cdist(first, second)
     return [(i, j) for i, j in enumerate(distance.argmin(1)) if distance[:, j].argmin() == i]
+
+
+def spoil_and_match(first, second):
+    """Wrong, and right about what it leaves behind."""
+    first[:], second[:] = 0, 0
+    return [(0, 0)]
 
 
 def one_way(first, second):
@@ -109,7 +122,7 @@ def one_sided(left, right):
 RIGHT = {
     "PCK": [correct_share, lambda *arguments: torch.tensor(correct_share(*arguments))],
     "lag of the moving average": [lag, lambda *arguments: np.float32(lag(*arguments))],
-    "angle at a joint": [angle_at],
+    "angle at a joint": [angle_at, lambda *points: angle_at(*(point.astype(np.float32) for point in points))],
     "cadence": [a_minute, lambda repetitions: torch.tensor(a_minute(repetitions))],
     "asymmetry": [one_sided, lambda *angles: np.float32(one_sided(*angles))],
     "height from flight time": [fallen, lambda *times: np.float32(fallen(*times)), lambda a, b: fallen(a, b, 9.8)],
@@ -120,10 +133,14 @@ RIGHT = {
     "count the blinks": [blinks, lambda ratios: np.int64(blinks(ratios))],
     "a blink in time": [blink, lambda t: {name: np.float32(closed) for name, closed in blink(t).items()}],
     "camera position": [[-2, 0, 1], np.array([[-2.0], [0.0], [1.0]]), (-2.001, 0, 1)],
-    "cropped and resized": [374.5, np.float32(374.5)],
+    "cropped and resized": [374.5, np.float32(374.5), [374.5], torch.tensor([374.5], requires_grad=True)],
     "reprojection error": [rms, lambda *arguments: torch.tensor(rms(*arguments))],
     "scale from a known length": [metric, lambda *arguments: torch.tensor(metric(*arguments))],
-    "breaking RANSAC": [agree_on_a_lie, lambda *arguments: torch.tensor(agree_on_a_lie(*arguments))],
+    "breaking RANSAC": [
+        agree_on_a_lie,
+        lambda points, pixels, K: agree_on_a_lie(points, pixels.astype(np.float32), K),
+        lambda *arguments: torch.tensor(agree_on_a_lie(*arguments)),
+    ],
     "depth error": [0.32, 0.3203],
     "about 100 keypoints": [100, 90, 110, np.int64(97)],
     "half-pixel mapping": [((1000 + 0.5) * 640 / 4000 - 0.5) / 640, 0.24934, np.float32(0.24934375)],
@@ -148,19 +165,23 @@ WRONG = {
     ],
     "lag of the moving average": [
         (lambda frames, fps: 500 * frames / fps, "0 frames old"),
-        (lambda frames, fps: lag(frames, fps) / 1000, "it is 100 ms"),
+        (lambda frames, fps: lag(frames, fps) / 1000, "it is 100.0 ms, and your function gives 0.1"),
+        (lambda frames, fps: round(lag(frames, fps)), "it is 133.3 ms, and your function gives 133.0"),
     ],
     "angle at a joint": [
         (lambda *points: np.radians(angle_at(*points)), "radians"),
         (lambda a, b, c: angle_at(2 * b - a, b, c), "begin at b"),
         (lambda a, b, c: angle_at(b, a, c), "is off by up to"),
+        (lambda a, b, c: angle_at(a, b, c) + 0.12, "is off by up to 0.12 deg"),
         (lambda a, b, c: angle_at(a, b, c).mean(), r"angles of shape \(6,\), not \(\)"),
         (lambda a, b, c: np.where(angle_at(a, b, c) > 179.99, np.nan, angle_at(a, b, c)), "clip the cosine"),
     ],
     "cadence": [
         (lambda r: 60 * len(r) / (r[-1].middle_s - r[0].middle_s), "one repetition less"),
-        (lambda r: 60 * (len(r) - 1) / (r[-1].end_s - r[0].start_s), "are 60 a minute"),
+        (lambda r: 60 * (len(r) - 1) / (r[-1].end_s - r[0].start_s), r"are 60\.0 a minute, and your function gives 38"),
         (lambda r: np.nan_to_num(a_minute(r)), "with 0 repetitions there is no cadence"),
+        (lambda r: a_minute(r) if len(r) > 1 else None, "ends without a result: return it, in every case"),
+        (lambda r: a_minute(r) + 0.01, r"are 60.00 a minute, and your function gives 60.01"),
     ],
     "asymmetry": [
         (lambda left, right: abs(left - right) / max(left, right), "knees at 90 and 135"),
@@ -168,12 +189,14 @@ WRONG = {
     ],
     "height from flight time": [
         (lambda left, landed: 4 * fallen(left, landed), "half of it each"),
+        (lambda left, landed: fallen(left, landed) + 0.0016, r"0\.307 m high, and your function gives 0\.308"),
         (lambda left, landed: 100 * fallen(left, landed), r"0\.307 m high"),
     ],
     "mirrored landmarks": [
         (lambda points, width: points * [-1, 1] + [width - 1, 0], "row 36 must be the right eye again"),
         (lambda points, width: flipped(points) + np.array([1, 0]), "pixel 0 goes to width - 1"),
         (lambda points, width: points, "x becomes width - 1 - x"),
+        (lambda points, width: flipped(points).round(), "keep the fractions"),
         (lambda points, width: points[:5], r"shape \(68, 2\), not \(5, 2\)"),
     ],
     "normalised mean error": [
@@ -183,20 +206,31 @@ WRONG = {
         (lambda found, true: cdist(found, true).diagonal().mean() / cdist(found, found)[36, 45], "true landmarks"),
         (lambda found, true: cdist(found, true).diagonal(), "one number is needed, not 68"),
         (lambda found, true: 0.0, r"gives 0\.0000"),
+        (lambda found, true: share(found, true) * 1.0002, r"gives 0\.08\d\d\d, and it is 0\.08\d\d\d\.$"),
     ],
     "angle off the axis": [
         (lambda R: np.radians(off_axis(R)), "radians"),
-        (lambda R: off_axis(R) + 1, r"is 0\.0 degrees off"),
+        (lambda R: off_axis(R) + 1, r"is 0\.0 degrees off, and your function gives 1\.0"),
+        (lambda R: off_axis(R) * 1.003, r"is 25\.0 degrees off, and your function gives 25\.1"),
+        (lambda R: R, "one number is needed, not 9"),
         (lambda R: np.degrees(np.arcsin(R[0, 2])), "yaw 0, pitch -25, roll 0 is 25.0"),
     ],
-    "eye aspect ratio": [(lambda eye: 2 * aspect(eye), "2 in the denominator"), (lambda eye: 0.3, r"gives 0\.300")],
+    "eye aspect ratio": [
+        (lambda eye: 2 * aspect(eye), "2 in the denominator"),
+        (lambda eye: 0.3, r"gives 0\.300, and it is"),
+    ],
     "count the blinks": [
         (lambda ratios: sum(np.diff(ratios < 0.15) > 0), "two clear blinks: your function counts 4"),
         (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) < 0), "trembles about 0.15: your function counts 3"),
         (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) > 0), "trembles about 0.15: your function counts 3"),
+        (lambda ratios: blinks(ratios) + 0.1, "your function counts 2.1, and it is 2.0"),
+        (lambda ratios: [blinks(ratios)] * 2, "one number is needed, not 2"),
         (lambda ratios: sum(np.diff((ratios < 0.2).astype(int)) < 0), "narrows to 0.18: your function counts 1"),
     ],
     "a blink in time": [
+        (lambda t: (0, 0), "a dictionary with 'right eye closed'"),
+        (lambda t: {"left eye closed": 0}, "a dictionary with 'right eye closed'"),
+        (lambda t: {eye: 0.999 * closed for eye, closed in blink(t).items()}, r"should be 0\.500, and is 0\.499"),
         (lambda t: {"right eye closed": 0.0, "left eye closed": 0.0}, "at 1.05 s 'right eye closed' should be 0.50"),
         (lambda t: blink(t) | {"left eye closed": 0.0}, "'left eye closed' should be 0.50, and is 0.00"),
     ],
@@ -205,6 +239,7 @@ WRONG = {
         ([2, 0, -1], "the sign"),
         ([0, 0, 0], "inverse of a rotation is its transpose"),
         ([1, 2], "three numbers are needed, not 2"),
+        (lambda: 1, "numbers are needed, not a function"),
     ],
     "cropped and resized": [
         (1499.5 / 4, "half pixel"),
@@ -220,6 +255,8 @@ WRONG = {
     ],
     "scale from a known length": [
         (lambda points, i, j, length: points * length, "should be 2.00 m"),
+        (lambda *arguments: metric(*arguments) * 1.001, "points i and j are 2.002 m apart, and should be 2.000 m"),
+        (lambda *arguments: metric(*arguments) + 1, "multiply all points by that one factor"),
         (lambda points, i, j, length: length / cdist(points, points)[i, j], r"shape \(20, 3\), not \(\)"),
     ],
     "breaking RANSAC": [
@@ -227,7 +264,8 @@ WRONG = {
         (lambda points, pixels, K: pixels, "after 0 changes"),
         (lambda points, pixels, K: pixels + 40, "changed 100 matches, and 60 are the most"),
         (lambda points, pixels, K: pixels[:40], r"shape \(100, 2\), not \(40, 2\)"),
-        (forget_to_return, "return the pixels"),
+        (lambda points, pixels, K: pixels * np.nan, "finite"),
+        (forget_to_return, "return it"),
     ],
     "depth error": [(0.04, "Z squared"), (320, "focal length times baseline")],
     "about 100 keypoints": [(30, "30 points are left: lower"), (300, "300 points are left: raise"), (np.nan, "lower")],
@@ -237,6 +275,7 @@ WRONG = {
         (159.58, "then divide by 640"),
     ],
     "repeatability by chance": [
+        (-0.1, "between 0 and 1"),
         ((1 - np.pi * 9 / 76800) ** 300, "chance that all 300 miss"),
         (10.5, "between 0 and 1"),
         (np.pi * 9 / 76800, "area is pi [*] 9; all 300"),
@@ -246,11 +285,14 @@ WRONG = {
         (lambda first, second: np.array(mutual(first, second))[:, ::-1], "columns are swapped"),
         (lambda first, second: mutual(first, second)[:-2], "2 mutual pairs are missing, 0 are not mutual"),
         (lambda first, second: cdist(first, second).argmin(1), r"shape \(K, 2\), not \(60,\)"),
+        (lambda first, second: mutual(first, second) * 2, "stand there more than once"),
+        (spoil_and_match, "mutual pairs are missing"),
         (lambda first, second: [], r"shape \(K, 2\), not \(0,\)"),
     ],
     "draws of RANSAC": [
         (lambda w: np.log(0.99) / np.log(1 - w**4), r"at w = 0.2 your function gives 6\.3"),
         (lambda w: np.log(0.01) / np.log(1 - (1 - w) ** 4), "at w = 0.2 .*set that to 0.01"),
+        (lambda w: np.floor(np.log(0.01) / np.log(1 - w**4)), r"at w = 0\.8 .*gives 8, and 8\.7 are needed: round up"),
         (lambda w: 2876, "at w = 0.5 your function gives 2876.0"),
         (lambda w: np.nan, "at w = 0.2 your function gives nan"),
     ],
@@ -298,6 +340,43 @@ def test_right_answers_are_right(name, answer, capsys):
     assert capsys.readouterr().out == f"{name}: right.\n"
 
 
+def mapped(answer, change):
+    """The answer, or what it returns if it is a function, changed."""
+    if callable(answer):
+        return lambda *arguments: mapped(answer(*arguments), change)
+    if isinstance(answer, dict):
+        return {key: change(np.asarray(value)) for key, value in answer.items()}
+    return change(np.asarray(answer))
+
+
+TYPES = {
+    "float32": lambda answer: answer.astype(np.float32),
+    "tensor": lambda answer: torch.tensor(answer, dtype=torch.float32, requires_grad=True),
+    "list": lambda answer: answer.tolist(),
+    "tuple": lambda answer: tuple(answer.tolist()) if answer.ndim else answer.item(),
+}
+
+
+@pytest.mark.parametrize("change", TYPES.values(), ids=TYPES)
+@pytest.mark.parametrize("name", EXERCISES)
+def test_right_answers_are_right_in_any_type(name, change, capsys):
+    check(name, mapped(RIGHT[name][0], change))
+    assert capsys.readouterr().out == f"{name}: right.\n"
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_right_answer_may_change_what_it_is_given(name, capsys):
+    def greedy(*arguments):
+        answer = RIGHT[name][0](*arguments)
+        answer = np.array(answer) if isinstance(answer, np.ndarray) else answer
+        for array in (array for array in arguments if isinstance(array, np.ndarray)):
+            array[:] = 0
+        return answer
+
+    check(name, greedy)
+    assert capsys.readouterr().out == f"{name}: right.\n"
+
+
 @pytest.mark.parametrize(("name", "answer", "hint"), [(name, *pair) for name in WRONG for pair in WRONG[name]])
 def test_the_usual_mistake_gets_its_hint(name, answer, hint, capsys):
     check(name, answer)
@@ -324,3 +403,10 @@ def test_an_answer_of_the_wrong_type_is_a_hint_and_not_a_crash(name, capsys):
 def test_an_unknown_exercise_lists_the_known_ones():
     with pytest.raises(ValueError, match=r"no exercise 'corners'.*about 100 keypoints.*draws of RANSAC"):
         check("corners", 1)
+
+
+def test_a_part_loads_no_part_after_it():
+    code = "from helpers.exercises import check; check('depth error', 0.32); import sys; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "helpers.geometry" in loaded
+    assert not {"helpers.exercises.faces", "helpers.faces", "helpers.bodies"} & set(loaded)

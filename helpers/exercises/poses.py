@@ -1,0 +1,110 @@
+"""The exercises of part 2, pose estimation."""
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from helpers.exercises.answers import apart, as_array, as_number, exercise
+from helpers.geometry import IDENTITY, camera_pose, project
+from helpers.metrics import reprojection_error, rotation_error_deg
+
+K = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+
+
+@exercise("camera position")
+def camera_position(answer):
+    position = as_array(answer).ravel()
+    if position.shape != (3,):
+        return f"three numbers are needed, not {position.size}."
+    if np.allclose(position, [-2, 0, 1], atol=0.01):
+        return None
+    if np.allclose(position, [1, 0, 2], atol=0.01):
+        return "that is t itself: the world's origin, as the camera sees it."
+    if np.allclose(position, [2, 0, -1], atol=0.01):
+        return "the sign: R X + t = 0 gives R X = -t."
+    return "solve R X + t = 0; the inverse of a rotation is its transpose."
+
+
+@exercise("cropped and resized")
+def cropped_and_resized(answer):
+    cx = as_number(answer)
+    if np.isclose(cx, 374.5, atol=0.01):
+        return None
+    if np.isclose(cx, 1499.5 / 4, atol=0.01):
+        return "that leaves out the half pixel: the image begins at -0.5."
+    if np.isclose(cx, 2000 / 4 - 0.5 - 500, atol=0.01):
+        return "you cut 500 columns of the large photograph, before it was shrunk."
+    return "subtract the 500 columns first, then (x + 0.5) / 4 - 0.5."
+
+
+@exercise("reprojection error")
+def root_mean_square(function):
+    rng = np.random.default_rng(0)
+    pose = Rotation.from_euler("xyz", [10, -20, 5], degrees=True).as_matrix(), np.array([0.1, -0.2, 0.3])
+    points = rng.uniform([-1, -1, 3], [1, 1, 5], (50, 3))
+    exact = project(points, K, pose)
+    pixels = exact + rng.normal(0, 2, (50, 2))
+    true, distance = reprojection_error(points, pixels, K, pose), np.linalg.norm(exact - pixels, axis=1)
+    answer = as_array(function(points, pixels, K, pose))
+    if answer.size > 1:
+        return f"one number is needed, not {answer.size}: take the mean over the points, then the root."
+    answer = as_number(answer)
+    hints = {
+        true / np.sqrt(2): "you took the mean over both coordinates: add x and y first, then the mean over the points.",
+        distance.mean(): "that is the mean distance; take the root of the mean of the squares.",
+        true**2: "the root is missing.",
+    }
+    for wrong, hint in hints.items():
+        if np.isclose(answer, wrong, rtol=1e-4):
+            return hint
+    if np.isclose(answer, true, rtol=1e-4):
+        return None
+    return "your function gives {} px, and it is {}.".format(*apart(answer, true, 3))
+
+
+@exercise("scale from a known length")
+def scale_from_a_known_length(function):
+    points = np.random.default_rng(0).normal(size=(20, 3))
+    for i, j, length in ((0, 1, 2.0), (7, 3, 0.5)):
+        true = points * length / np.linalg.norm(points[i] - points[j])
+        answer = as_array(function(points, i, j, length))
+        if answer.shape != points.shape:
+            return f"the result must have shape {points.shape}, not {answer.shape}."
+        if np.allclose(answer, true, atol=1e-5):
+            continue
+        measured = np.linalg.norm(answer[i] - answer[j])
+        if np.isclose(measured, length, rtol=1e-4):
+            return "points i and j are as far apart as they should be: multiply all points by that one factor, no more."
+        return "in your result, points i and j are {} m apart, and should be {} m.".format(*apart(measured, length, 2))
+    return None
+
+
+@exercise("depth error")
+def depth_error(answer):
+    metres = as_number(answer)
+    if np.isclose(metres, 0.32, atol=0.002):
+        return None
+    if np.isclose(metres, 0.04, atol=0.002):
+        return "the depth counts twice: Z squared."
+    return "Z squared, over focal length times baseline, times the error in pixels."
+
+
+@exercise("breaking RANSAC")
+def breaking_ransac(function):
+    points = np.random.default_rng(0).uniform([-1, -1, 3], [1, 1, 5], (100, 3))
+    pixels = project(points, K)
+    answer = as_array(function(points, pixels, K))
+    if answer.shape != pixels.shape:
+        return f"the result must have shape {pixels.shape}, not {answer.shape}."
+    if not np.isfinite(answer).all():
+        return "every pixel must be a finite number."
+    changed = int((np.abs(answer - pixels) > 0.01).any(axis=1).sum())  # a pixel in float32 is the same pixel
+    if changed > 60:
+        return f"you changed {changed} matches, and 60 are the most."
+    (R, t), _ = camera_pose(points, answer, K)
+    position, turn = np.linalg.norm(-R.T @ t), rotation_error_deg(R, IDENTITY[0])
+    if position > 0.05 or turn > 1:
+        return None
+    return (
+        f"RANSAC holds: after {changed} changes the pose is {1000 * position:.0f} mm and {turn:.1f} degrees off. "
+        "Wrong matches win only if they agree on one possible pose: where would another camera see these points?"
+    )
