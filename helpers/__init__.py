@@ -29,22 +29,32 @@ MINIMUM = {
 }
 
 
+# The first transformers whose `AutoImageProcessor` works without torchvision. Colab has an older one, and torchvision.
+WITHOUT_TORCHVISION = "5.19"
+
+
 def _check_versions() -> None:
     """Raises ImportError, with the command that mends it, if a package of `MINIMUM` is missing or too old."""
+    oldest = MINIMUM | ({} if _version("torchvision") else {"transformers": WITHOUT_TORCHVISION})
     problems, remedies = [], []
-    for package, minimum in MINIMUM.items():
-        try:
-            found = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            found = None
+    for package, minimum in oldest.items():
+        found = _version(package)
         if found is None or _release(found) < _release(minimum):
-            problems.append(f"{package} >= {minimum} ({f'found {found}' if found else 'not installed'})")
+            beside = "" if minimum == MINIMUM[package] else " where torchvision is missing"
+            problems.append(f"{package} >= {minimum}{beside} ({f'found {found}' if found else 'not installed'})")
             remedies.append(f'"{package}>={minimum}"')
     if problems:
         raise ImportError(
             f"These notebooks need {', '.join(problems)}. "
             f"Run: pip install --upgrade {' '.join(remedies)} and then restart the kernel."
         )
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _release(version: str) -> list[int]:
