@@ -1,23 +1,44 @@
-"""The rules that every notebook keeps. A rule yields one message per fault, which names the cell and the remedy."""
+"""The rules that the notebooks keep. A rule yields one message per fault, which names the cell and the remedy."""
 
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
+from clock import minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from run_notebooks import picture
 
 ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted(ROOT.glob("notebooks/0*.ipynb"))
+NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
+# The long notebooks, until each is cut into short ones. They keep the rules of `long` in place of those of `short`;
+# with the last name here, `long` and its rules go.
+LONG = {
+    "01-keypoint-detection-basics",
+    "02-pose-estimation",
+    "03-facial-landmarks",
+    "04-fitness-tracking",
+}
+NAME = re.compile(r"[1-9]\.[1-9]-[a-z0-9-]+")
+MINUTES = re.compile(r"(?m)^\| Minutes \| (\d+) to read and do, (\d+) s to run \|$")
 BOOTSTRAP = (ROOT / "tests/bootstrap_cell.ipy").read_text().strip()
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)|\b(?:src|href)=["']([^"']+)""")
-RULES = []
+RULES = {"short": [], "long": []}
 
 
 def rule(function):
-    RULES.append(function)
+    """For every notebook; `@short` and `@long` are for the notebooks of one kind."""
+    return short(long(function))
+
+
+def short(function):
+    RULES["short"].append(function)
+    return function
+
+
+def long(function):
+    RULES["long"].append(function)
     return function
 
 
@@ -38,6 +59,10 @@ def outputs(notebook):
 def prose(text):
     """The text without its code, in which a # is no heading and a bracket no link."""
     return re.sub(r"(?ms)^\s*(```|~~~).*?^\s*\1|`[^`\n]*`", "", text)
+
+
+def kind_of(path):
+    return "long" if path.stem in LONG else "short"
 
 
 def length(cell):
@@ -125,31 +150,73 @@ def keeps_code_cells_short(notebook, path):
     for name, cell in cells(notebook, "code"):
         if (lines := length(cell)) > 25:
             yield f"{name}: {lines} lines of code, and 25 are the most; split it, or move a function into helpers"
+
+
+@short
+def has_at_most_60_cells(notebook, path):
+    if (count := len(notebook.cells)) > 60:
+        yield f"all cells: {count}, and 60 are the most; join what makes sense only together, or leave something out"
+
+
+@short
+def states_its_minutes(notebook, path):
+    """In "At a glance" those of the clock, to a tenth, and in the README the same."""
+    at_a_glance = [cell.source for _, cell in cells(notebook, "markdown") if "At a glance" in cell.source]
+    row = MINUTES.search(at_a_glance[0]) if at_a_glance else None
+    if row is None:
+        yield 'At a glance: its table needs a row "| Minutes | 35 to read and do, 20 s to run |"'
+        return
+    stated, computed = int(row[1]), minutes(notebook)
+    if abs(stated - computed) > 0.1 * computed:
+        yield f"At a glance: {stated} minutes, and by tests/clock.py it is {computed:.0f}; state those, or shorten"
+    if stated > 40:
+        yield f"At a glance: {stated} minutes, and 40 are the most; leave something out"
+    readme = (path.parents[1] / "README.md").read_text(encoding="utf-8")
+    link = readme.partition(f"](notebooks/{path.name})")[2]
+    printed = re.search(r"(\d+) min", re.split(r"[|\n]|\]\(notebooks/", link)[0])
+    if printed is None or int(printed[1]) != stated:
+        yield f'README.md: after the link to {path.name}, in the same cell of the table, must stand "{stated} minutes"'
+
+
+@short
+def has_one_to_three_exercises(notebook, path):
+    count = sum("solution" in tags(cell) for _, cell in cells(notebook, "code"))
+    if not 1 <= count <= 3:
+        yield f"all cells: {count} exercises with a solution; one is the fewest, three are the most"
+
+
+@long
+def keeps_most_code_cells_shorter(notebook, path):
     by_length = sorted(length(cell) for _, cell in cells(notebook, "code"))
     for share, limit in ((0.5, 5), (0.9, 15)):
         if (lines := by_length[int(share * len(by_length))]) > limit:
             yield f"all code cells: {share:.0%} have up to {lines} lines, and {limit} are the most; split the long ones"
 
 
-@rule
+@long
 def explains_more_than_it_computes(notebook, path):
     text, code = (len(list(cells(notebook, kind))) for kind in ("markdown", "code"))
     if text < code:
         yield f"all cells: {text} of text and {code} of code; give each code cell the question that it answers"
 
 
+@long
+def has_four_exercises(notebook, path):
+    count = sum("solution" in tags(cell) for _, cell in cells(notebook, "code"))
+    if count < 4:
+        yield f"all cells: {count} solutions, and 4 are the fewest; add exercises with their solutions"
+
+
 @rule
 def folds_its_solutions(notebook, path):
-    solutions = 0
     for name, cell in cells(notebook, "code"):
         tagged, titled = "solution" in tags(cell), cell.source.startswith("#@title Solution\n")
-        solutions += tagged
         if tagged != titled:
             yield f"{name}: a solution has the tag `solution` and the first line `#@title Solution`; add the other one"
         if tagged and not cell.metadata.get("jupyter", {}).get("source_hidden"):
             yield f"{name}: the solution lies open; set jupyter.source_hidden to true in the cell's metadata"
-    if solutions < 4:
-        yield f"all cells: {solutions} solutions, and 4 are the fewest; add exercises with their solutions"
+        if tagged and cell.metadata.get("cellView") != "form":
+            yield f'{name}: the solution lies open on Colab; set cellView to "form" in the cell\'s metadata'
 
 
 @rule
@@ -186,10 +253,21 @@ def faults(check, path):
     return list(check(nbformat.read(path, as_version=4), path))
 
 
-@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    ("path", "check"),
+    [
+        pytest.param(path, check, id=f"{path.stem}-{check.__name__}")
+        for path in NOTEBOOKS
+        for check in RULES[kind_of(path)]
+    ],
+)
 def test_notebook(path, check):
     assert not (found := faults(check, path)), f"{path.name} has {len(found)} fault(s):\n" + "\n".join(found)
+
+
+def test_names_say_part_and_number():
+    assert [path.name for path in NOTEBOOKS if path.stem not in LONG and not NAME.fullmatch(path.stem)] == []
+    assert {path.stem for path in NOTEBOOKS} >= LONG, "a notebook that is gone leaves LONG as well"
 
 
 def test_readme():
@@ -207,16 +285,21 @@ def figure(alt="Two corners", caption="*Two corners*"):
 
 
 def solution(**metadata):
-    metadata = {"tags": ["solution"], "jupyter": {"source_hidden": True}} | metadata
+    metadata = {"tags": ["solution"], "jupyter": {"source_hidden": True}, "cellView": "form"} | metadata
     return new_code_cell("#@title Solution\nanswer = 1", metadata=metadata)
 
 
-def good():
+def at_a_glance(stated="13 to read and do, 2 s to run"):
+    return f"## At a glance\n\n| | |\n|---|---|\n| Minutes | {stated} |\n"
+
+
+def good(kind="short"):
+    """A notebook without a fault, of either kind; cells 2 and 4 are the first of code, 6 is a solution."""
     shown = new_code_cell("show()", outputs=figure(), metadata={"tags": ["picture"]})
-    code = [new_code_cell(BOOTSTRAP), shown, *(solution() for _ in range(4))]
-    code += [new_code_cell(f"step({number})") for number in range(10)]
+    code = [new_code_cell(BOOTSTRAP), shown, *(solution() for _ in range(1 if kind == "short" else 4))]
+    code += [new_code_cell(f"step({number})") for number in range(16 - len(code))]
     text = ["# Find a corner", "## Look\n\n[design](../README.md) ![a corner](corner.png)", "```\n# no heading\n```"]
-    text += ["Why?"] * (len(code) - len(text))
+    text += [at_a_glance()] + ["Why?"] * (len(code) - len(text) - 1)
     for count, cell in enumerate(code, 1):
         cell.execution_count = count
     pairs = zip(map(new_markdown_cell, text), code, strict=True)
@@ -235,6 +318,14 @@ def skip_comparison(notebook):
 def lengthen_half(notebook):
     for number in range(16, 33, 2):
         put(notebook, number, source="a = 1\n" * 6)
+
+
+def say(stated):
+    return lambda book: put(book, 7, source=at_a_glance(stated))
+
+
+def add(count, make):
+    return lambda book: book.cells.extend(make() for _ in range(count))
 
 
 ERROR = new_output("error", ename="NameError", evalue="model_outputs", traceback=[])
@@ -256,13 +347,29 @@ FAULTS = [
     (nests_its_headings, lambda book: put(book, 5, source="# Again"), "cell 5 .*skip none"),
     (nests_its_headings, lambda book: put(book, 1, source="Find a corner"), "cell 1: .*title"),
     (keeps_code_cells_short, lambda book: put(book, 32, source="a = 1\n" * 26), "cell 32 .*26 lines"),
-    (keeps_code_cells_short, lengthen_half, "50% have up to 6 lines"),
-    (keeps_code_cells_short, lambda book: [put(book, n, source="a = 1\n" * 16) for n in (30, 32)], "90% .* 16 lines"),
+    (has_at_most_60_cells, add(29, new_markdown_cell), "61, and 60 are the most"),
+    (states_its_minutes, lambda book: put(book, 7, source="## At a glance"), "needs a row"),
+    (states_its_minutes, lambda book: put(book, 7, source=""), "needs a row"),
+    (states_its_minutes, say("13 to read and do, a while to run"), "needs a row"),
+    (states_its_minutes, say("10 to read and do, 2 s to run"), "10 minutes, and by tests/clock.py it is 13"),
+    (states_its_minutes, say("15 to read and do, 2 s to run"), "15 minutes, and by tests/clock.py it is 13"),
+    (states_its_minutes, say("12 to read and do, 2 s to run"), 'README.md: .*1.1-corner.* must stand "12 minutes"'),
+    (states_its_minutes, add(5, solution), "13 minutes, and by tests/clock.py it is 45"),
+    (states_its_minutes, say("41 to read and do, 2 s to run"), "41 minutes, and 40 are the most"),
+    (has_one_to_three_exercises, lambda book: put(book, 6, metadata={}), "0 exercises"),
+    (has_one_to_three_exercises, add(3, solution), "4 exercises"),
+    (keeps_most_code_cells_shorter, lengthen_half, "50% have up to 6 lines"),
+    (
+        keeps_most_code_cells_shorter,
+        lambda book: [put(book, n, source="a\n" * 16) for n in (30, 32)],
+        "90% .* 16 lines",
+    ),
     (explains_more_than_it_computes, lambda book: book.cells.pop(4), "15 of text and 16 of code"),
     (folds_its_solutions, lambda book: put(book, 6, source="answer = 1"), "cell 6 .*add the other one"),
     (folds_its_solutions, lambda book: put(book, 6, metadata={}), "cell 6 .*add the other one"),
     (folds_its_solutions, lambda book: put(book, 6, metadata=solution(jupyter={}).metadata), "cell 6 .*lies open"),
-    (folds_its_solutions, lambda book: put(book, 6, metadata={}, source="step()"), "3 solutions"),
+    (folds_its_solutions, lambda book: put(book, 6, metadata=solution(cellView="").metadata), "cell 6 .*Colab"),
+    (has_four_exercises, lambda book: put(book, 6, metadata={}, source="step()"), "3 solutions"),
     (compares_its_outputs, skip_comparison, "2 of 16"),
     (compares_its_outputs, lambda book: [put(book, n, source="# NBVAL_SKIP") for n in (28, 30)], "2 of 16"),
     (links_to_what_exists, lambda book: put(book, 3, source="[next](02.ipynb#start)"), "cell 3 .*02.ipynb#start"),
@@ -273,33 +380,45 @@ FAULTS = [
 ]
 
 
+KINDS = {check: kind for kind in RULES for check in RULES[kind]}
+
+
 @pytest.fixture
 def shelf(tmp_path):
     """A folder of notebooks and its surroundings; saves a notebook there and returns its path."""
-    (tmp_path / "README.md").touch()
+    readme = "| [Seek](notebooks/1.2-seek.ipynb), 7 minutes; [Corner](notebooks/1.1-corner.ipynb) <br> find, 13 min |"
+    (tmp_path / "README.md").write_text(readme)
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks/corner.png").touch()
     (tmp_path / "notebooks/images").mkdir()
-    (tmp_path / "notebooks/images/01-corner.png").write_bytes(picture(good()))
+    (tmp_path / "notebooks/images/1.1-corner.png").write_bytes(picture(good()))
 
     def save(notebook):
-        path = tmp_path / "notebooks/01-corner.ipynb"
+        path = tmp_path / "notebooks/1.1-corner.ipynb"
         nbformat.write(notebook, path)
         return path
 
     return save
 
 
-@pytest.mark.parametrize("check", RULES, ids=lambda check: check.__name__)
-def test_a_good_notebook_passes(shelf, check):
-    assert faults(check, shelf(good())) == []
+@pytest.mark.parametrize("kind", RULES)
+def test_a_good_notebook_passes(shelf, kind):
+    path = shelf(good(kind))
+    assert [fault for check in RULES[kind] for fault in faults(check, path)] == []
 
 
 @pytest.mark.parametrize(("check", "spoil", "message"), FAULTS)
 def test_a_fault_is_found(shelf, check, spoil, message):
-    spoil(notebook := good())
+    spoil(notebook := good(KINDS[check]))
     assert re.search(message, "\n".join(faults(check, shelf(notebook))))
 
 
 def test_every_rule_is_tried():
-    assert {check for check, _, _ in FAULTS} == set(RULES)
+    assert {check for check, _, _ in FAULTS} == KINDS.keys()
+
+
+def test_the_clock_counts_what_is_read():
+    text = new_markdown_cell("word " * 400)  # 2 minutes
+    code = new_code_cell("a = 1\n\n" * 16 + "panel.plot(a)\n" * 24, outputs=[*figure(), *figure()])  # 2 + 1 + 1
+    assert minutes(new_notebook(cells=[text, code, solution(), solution()])) == 6 + 2 * 6.5 + 3
+    assert minutes(new_notebook(cells=[new_code_cell("paxes = figs = drawn = 1")])) == 3 + 1 / 8
