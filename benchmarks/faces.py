@@ -174,11 +174,15 @@ def evaluate(folder, stored, shifts, average):
 
 
 def response(found, true):
-    """How measures of the found landmarks answer to those of the true ones: slope of the line, and correlation."""
+    """How measures of the found landmarks answer to those of the true ones: slope of the line, and correlation.
+
+    Both are NaN where the true ones don't differ.
+    """
     values = [[list(measures(points).values()) for points in faces] for faces in (true, found)]
     answers = {}
     for name, x, y in zip(measures(true[0]), *np.moveaxis(values, 2, 1), strict=True):
-        slope, correlation = np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1]
+        differ = np.ptp(x) > 1e-9
+        slope, correlation = (np.polyfit(x, y, 1)[0], np.corrcoef(x, y)[0, 1]) if differ else (np.nan, np.nan)
         answers[name] = {"slope": round(float(slope), 3), "correlation": round(float(correlation), 3)}
     return answers
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 CELL = ROOT / "tests/bootstrap_cell.ipy"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

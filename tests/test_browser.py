@@ -40,7 +40,11 @@ CHANGE = f"""([cell, before]) => {{
     return error ? error.innerText : ![null, before].includes(({PICTURE})(cell)) && "redrawn";
 }}"""
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed")]
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.browser,
+    pytest.mark.skipif(not CHROMIUM, reason="Chromium is not installed"),
+]
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import transformers
 
 from helpers import checkpoints
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[1]
 HUB_ID = "magic-leap-community/superpoint"
 FIND_ON_HUB = """

@@ -372,3 +372,12 @@ def test_decodings_agree_on_a_clear_heatmap():
     mean = landmarks_of(heatmaps, boxes)
     np.testing.assert_allclose(benchmark.dark(processor)(heatmaps, boxes), mean, atol=0.3)
     np.testing.assert_allclose(benchmark.peak(heatmaps, boxes), mean, atol=50 / 15)
+
+
+def test_measures_that_do_not_differ_have_no_slope():
+    rng = np.random.default_rng(0)
+    same = np.repeat(rng.uniform(0, 100, (1, 68, 2)), 3, axis=0)
+    found = same + rng.normal(0, 1, same.shape)
+    assert all(np.isnan([*answer.values()]).all() for answer in benchmark.response(found, same).values())
+    turned = same + rng.normal(0, 5, same.shape)
+    assert all(answer == {"slope": 1, "correlation": 1} for answer in benchmark.response(turned, turned).values())

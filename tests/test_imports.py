@@ -18,6 +18,7 @@ from IPython.core.inputtransformer2 import TransformerManager
 
 import helpers
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).resolve().parents[1]
 
 

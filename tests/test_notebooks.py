@@ -9,6 +9,7 @@ from clock import minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from run_notebooks import picture
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 # The long notebooks, until each is cut into short ones. They keep the rules of `long` in place of those of `short`;

@@ -16,7 +16,9 @@ from nbconvert import HTMLExporter
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import get_sanitize_patterns
 from packaging.requirements import Requirement
+from reduced import environment
 
+pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 REPOSITORY = PROJECT["urls"]["Repository"].removeprefix("https://github.com/")
@@ -150,6 +152,25 @@ def test_make_links_stamps_every_place(copy):
 
 def test_make_links_asks_whose():
     assert "make links REPO=owner/name" in make("links", folder=ROOT).stderr
+
+
+FEATURES = """
+import numpy, torch
+print(numpy.__config__.show(mode="dicts")["SIMD Extensions"].get("found", []), torch.backends.cpu.get_cpu_capability())
+"""
+
+
+def test_the_second_pass_has_the_wider_instructions_off():
+    command = [sys.executable, "-c", FEATURES]
+    off = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert off.stdout.split() == ["[]", "DEFAULT"], off.stderr
+
+
+def test_the_second_pass_takes_pytests_arguments_and_returns_its_code(tmp_path):
+    (tmp_path / "test_it.py").write_text("import os\ndef test_it():\n    assert os.environ['OMP_NUM_THREADS'] == '1'\n")
+    command = [sys.executable, ROOT / "tests/reduced.py", tmp_path, "-k"]
+    assert subprocess.run([*command, "test_it"], capture_output=True).returncode == 0
+    assert subprocess.run([*command, "nothing"], capture_output=True).returncode == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 def test_every_sanitize_rule_is_read():
