@@ -225,6 +225,7 @@ WRONG = {
         (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) > 0), "trembles about 0.15: your function counts 3"),
         (lambda ratios: blinks(ratios) + 0.1, "your function counts 2.1, and it is 2.0"),
         (lambda ratios: [blinks(ratios)] * 2, "one number is needed, not 2"),
+        (lambda ratios: str(blinks(ratios)), "real numbers are needed, not str '2'"),
         (lambda ratios: sum(np.diff((ratios < 0.2).astype(int)) < 0), "narrows to 0.18: your function counts 1"),
     ],
     "a blink in time": [
@@ -256,6 +257,7 @@ WRONG = {
     "scale from a known length": [
         (lambda points, i, j, length: points * length, "should be 2.00 m"),
         (lambda *arguments: metric(*arguments) * 1.001, "points i and j are 2.002 m apart, and should be 2.000 m"),
+        (lambda points, i, j, length: metric(points, i, j, length).round(1), r"should be 2\.0"),
         (lambda *arguments: metric(*arguments) + 1, "multiply all points by that one factor"),
         (lambda points, i, j, length: length / cdist(points, points)[i, j], r"shape \(20, 3\), not \(\)"),
     ],

@@ -58,9 +58,12 @@ def as_array(answer):
     if hasattr(answer, "detach"):
         answer = answer.detach().cpu().numpy()
     try:
-        return np.array(answer, dtype=float)
+        array = np.array(answer)
+        if array.dtype.kind in "USc":  # texts would be read as numbers
+            raise TypeError
+        return array.astype(float)
     except (TypeError, ValueError):
-        raise Hint(f"numbers are needed, not {_described(answer)}.") from None
+        raise Hint(f"real numbers are needed, not {_described(answer)}.") from None
 
 
 def as_number(answer):
