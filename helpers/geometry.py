@@ -76,56 +76,48 @@ def inside(points, image_size, margin=0):
 
 
 def rescale(x, y):
-    """The homography (3, 3) of a resize by factors `x` and `y`: pixels' centres lie half a pixel inside them.
-
-    `rescale(x, y) @ K` are the intrinsics of the resized photograph.
-    """
+    """The homography (3, 3) of resizing an image by factors x and y; `rescale(x, y) @ K` are its intrinsics then."""
     return np.array([[x, 0, (x - 1) / 2], [0, y, (y - 1) / 2], [0, 0, 1]])
 
 
 def fit_homography(source, target, threshold=3.0):
-    """Robust homography between matched points (N, 2), by PoseLib: RANSAC, then least squares with the Cauchy loss.
+    """Robust homography (3, 3) between matched points (N, 2), and its inliers (N,), bool.
 
-    Args:
-        threshold: largest reprojection error of an inlier, in the unit of `target`.
+    By PoseLib: RANSAC, then least squares over the inliers with the Cauchy loss. An inlier's reprojection error is at
+    most `threshold`, in the unit of `target`. (None, all False) where the matches fix no homography, or where wrong
+    ones would agree as well by chance, as any four do.
 
-    Returns:
-        homography (3, 3), inliers (N,) bool. (None, all False) where the matches fix none, or no more of them agree on
-        one than wrong matches would by chance; four always agree, so five are the least that can tell.
-
-    Raises:
-        TooFewPoints: fewer than four matches.
-        ValueError: lengths differ, wrong shapes, NaN.
+    Raises TooFewPoints below four matches; ValueError where lengths differ, for wrong shapes and NaN.
     """
     source, target = as_points(source, "source"), as_points(target, "target")
     _enough("A homography", 4, source=source, target=target)
     homography, found = poselib.estimate_homography(source, target, {"max_reproj_error": threshold}, {})
     inliers = np.array(found["inliers"], dtype=bool)
     by_chance = pi * threshold**2 / np.prod(np.ptp(target, axis=0) + threshold)
-    if _on_a_line(source[inliers]) or not _beyond_chance(inliers, by_chance, 4, 1, source, target):
+    on_a_line = _on_a_line(source[inliers]) or _on_a_line(target[inliers])
+    if on_a_line or _by_chance(inliers, by_chance, 4, 1, source, target):
         return None, np.zeros(len(source), dtype=bool)
     return homography / homography[2, 2], inliers
 
 
-def _beyond_chance(inliers, by_chance, sample, solutions, *points):
-    """Whether wrong matches would agree as these inliers do less than once in ten such sets (Moisan & Stival 2004).
+def _by_chance(inliers, probability, sample, models, *points):
+    """Whether wrong matches would agree so well more than once in ten sets of them (a contrario, Moisan & Stival 2004).
 
-    n matches have C(n, k) groups of k; each holds C(k, sample) samples, each with `solutions` models. The k - sample
-    others agree with a model with probability `by_chance`. Matches that share a point count once.
+    Of n matches, C(n, k) groups of k hold C(k, sample) samples, each with some models, with which the other k - sample
+    agree with a `probability` each. Matches that share a point count once.
     """
-    n, k = (min(len(np.unique(p[which], axis=0)) for p in points) for which in (slice(None), inliers))
+    n, k = (min(len(np.unique(p[rows], axis=0)) for p in points) for rows in (slice(None), inliers))
     if k < sample:
-        return False
-    false_alarms = log10(solutions * comb(n, k) * comb(k, sample)) + (k - sample) * log10(min(by_chance, 1))
-    return false_alarms < -1
+        return True
+    return log10(models * comb(n, k) * comb(k, sample)) + (k - sample) * log10(min(probability, 1)) > -1
 
 
 def _on_a_line(points):
-    """Whether points (N, D) lie on a line, to a thousandth of its length, or in one place, or are not at all."""
-    if not len(points):
+    """Whether points (N, D) lie on a line, to a thousandth of its length, or in one place; True for none."""
+    if len(points) < 2:
         return True
     spread = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
-    return len(spread) < 2 or spread[1] <= 1e-3 * spread[0]
+    return spread[1] <= 1e-3 * spread[0]
 
 
 # Cameras and poses
@@ -191,10 +183,19 @@ def triangulate(points1, points2, K1, K2, pose):
 
 
 def _for_poselib(pixels, K):
-    """Pixels (N, 2) and intrinsics as PoseLib takes them, whose cameras have no skew."""
+    """Pixels (N, 2) and intrinsics as PoseLib takes them: without skew, which its cameras lack."""
     (fx, _, cx), (_, fy, cy), _ = K = as_intrinsics(K)
     pixels = backproject(pixels, np.ones(len(pixels)), K)[:, :2] * [fx, fy] + [cx, cy]
     return pixels, {"model": "PINHOLE", "width": 0, "height": 0, "params": [fx, fy, cx, cy]}
+
+
+def _explained(inliers, probability, sample, models, *points):
+    """Raise NoPose if wrong matches would agree as well by chance."""
+    if _by_chance(inliers, probability, sample, models, *points):
+        raise NoPose(
+            f"{inliers.sum()} of {len(inliers)} matches agree on a pose, as many as would by chance if all were wrong. "
+            "Is it the same scene? Then lower the keypoint threshold, for more matches."
+        )
 
 
 def relative_pose(points1, points2, K1, K2, threshold=1.0):
@@ -213,7 +214,7 @@ def relative_pose(points1, points2, K1, K2, threshold=1.0):
 
     Raises:
         TooFewPoints: fewer than five matches.
-        NoPose: no more matches agree on a pose than wrong ones would by chance, or they lie on a line of the image.
+        NoPose: wrong matches would agree as well by chance, or those that agree lie on a line of the image.
         ValueError: lengths differ, wrong shapes, NaN, singular K.
     """
     points1, points2 = as_points(points1, "points1"), as_points(points2, "points2")
@@ -222,12 +223,8 @@ def relative_pose(points1, points2, K1, K2, threshold=1.0):
     pose, found = poselib.estimate_relative_pose(seen1, seen2, camera1, camera2, {"max_epipolar_error": threshold}, {})
     inliers = np.array(found["inliers"], dtype=bool)
     width, height = np.ptp(points2, axis=0) + threshold
-    by_chance = 2 * threshold * hypot(width, height) / (width * height)  # a band along the longest line
-    if not _beyond_chance(inliers, by_chance, 5, 10, points1, points2):
-        raise NoPose(
-            f"{inliers.sum()} of {len(inliers)} matches agree on a camera pose, no more than wrong matches would by "
-            "chance. Are these photographs of the same scene? Then lower the keypoint threshold, for more matches."
-        )
+    band = 2 * threshold * hypot(width, height) / (width * height)  # along the longest line there is
+    _explained(inliers, band, 5, 10, points1, points2)
     if _on_a_line(points1[inliers]) or _on_a_line(points2[inliers]):
         raise NoPose("All matches that agree lie on a line of the image: choose photographs that share more.")
     return (pose.R, pose.t / np.linalg.norm(pose.t)), inliers
@@ -239,7 +236,7 @@ def camera_pose(points, pixels, K, threshold=2.0):
     By PoseLib: P3P within RANSAC, then least squares of the reprojection error over the inliers with the Cauchy loss.
 
     Args:
-        points: (N, 3) in the world, metres; large numbers, as map coordinates have them, lose nothing.
+        points: (N, 3) in the world, metres; map coordinates, far from the origin, are as good as any.
         pixels: (N, 2), matched row by row.
         K: intrinsics (3, 3).
         threshold: largest reprojection error of an inlier, in pixels.
@@ -249,22 +246,20 @@ def camera_pose(points, pixels, K, threshold=2.0):
 
     Raises:
         TooFewPoints: fewer than four matches.
-        NoPose: the points lie on a line, or no more of them agree on a pose than wrong ones would by chance.
+        NoPose: wrong matches would agree as well by chance, or those that agree lie on a line.
         ValueError: lengths differ, wrong shapes, NaN, singular K.
     """
     points, pixels = as_points(points, "points", 3), as_points(pixels, "pixels")
     _enough("A camera's pose", 4, points=points, pixels=pixels)
+    on_a_line = "All points that agree lie on a line, about which the camera may turn: add points away from it."
+    if _on_a_line(points):
+        raise NoPose(on_a_line)
     (seen, camera), centre = _for_poselib(pixels, K), points.mean(axis=0)
     pose, found = poselib.estimate_absolute_pose(seen, points - centre, camera, {"max_reproj_error": threshold}, {})
     inliers = np.array(found["inliers"], dtype=bool)
-    if _on_a_line(points) or (_on_a_line(points[inliers]) and inliers.sum() > 3):
-        raise NoPose("All points lie on a line, about which the camera may turn: add points away from it.")
-    by_chance = pi * threshold**2 / np.prod(np.ptp(pixels, axis=0) + threshold)
-    if not _beyond_chance(inliers, by_chance, 3, 4, points, pixels):
-        raise NoPose(
-            f"{inliers.sum()} of {len(inliers)} matches agree on a pose, no more than wrong matches would by chance. "
-            "Does the photograph show these points?"
-        )
+    _explained(inliers, pi * threshold**2 / np.prod(np.ptp(pixels, axis=0) + threshold), 3, 4, points, pixels)
+    if _on_a_line(points[inliers]):
+        raise NoPose(on_a_line)
     return (pose.R, pose.t - pose.R @ centre), inliers
 
 

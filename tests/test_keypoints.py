@@ -1,5 +1,9 @@
 """`helpers.keypoints` against closed forms, SciPy, OpenCV and the model itself; what is odd in transformers' model."""
 
+import copy
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from types import SimpleNamespace
 
 import cv2
@@ -10,11 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
-from transformers import AutoImageProcessor, SuperPointConfig, SuperPointForKeypointDetection
+from scipy.spatial import cKDTree
+from transformers import (
+    AutoImageProcessor,
+    AutoModelForKeypointDetection,
+    SuperPointConfig,
+    SuperPointForKeypointDetection,
+)
 from transformers.models.superpoint.modeling_superpoint import SuperPointKeypointDescriptionOutput
 
-from helpers import checkpoints
-from helpers.keypoints import mutual_matches, refine, score_map, to_pixels
+from helpers import checkpoints, media
+from helpers.geometry import inside, warp_points
+from helpers.keypoints import detect, match_photos, mutual_matches, refine, score_map, sift, to_pixels
+from helpers.views import rotation, warp
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(1, 5000)
@@ -184,6 +196,143 @@ def test_refine_refuses_points_beside_the_score_map(point):
         refine([point], np.ones((9, 12)))
 
 
+# Detectors
+
+
+@pytest.fixture(scope="module")
+def trained():
+    return AutoModelForKeypointDetection.from_pretrained(checkpoints.find("superpoint")).eval()
+
+
+def state(network, prepare):
+    return str(network), {**vars(network.keypoint_decoder)}, network.config.to_dict(), prepare.to_dict()
+
+
+def test_detect_finds_what_the_model_returns(trained):
+    image, reference = media.photo("coffee"), copy.deepcopy(trained)
+    decoder = reference.keypoint_decoder
+    decoder.keypoint_threshold, decoder.nms_radius, decoder.max_keypoints = 0.001, 6, 200
+    with torch.no_grad():
+        outputs = reference(**processor()(image, do_grayscale=True, do_resize=False, return_tensors="pt"))
+    expected = outputs.keypoints[0].numpy() * image.size
+    found = detect(trained, processor(), image, 200, threshold=0.001, radius=6, subpixel=False)
+    rows = [np.linalg.norm(expected - point, axis=1).argmin() for point in found.points]
+    assert len(set(rows)) == len(expected) == 200
+    np.testing.assert_allclose(found.points, expected[rows], atol=1e-3)
+    np.testing.assert_allclose(found.scores, outputs.scores[0].numpy()[rows], atol=1e-6)
+    np.testing.assert_allclose(found.descriptors, outputs.descriptors[0].numpy()[rows], atol=1e-5)
+    assert (np.diff(found.scores) < 2e-6).all()
+
+
+def test_detect_leaves_model_and_processor_as_they_were(trained):
+    prepare, image = processor(), media.photo("coffee").resize((96, 64))
+    before = state(trained, prepare)
+    detect(trained, prepare, image, 5, threshold=0.3, radius=9, size=(64, 96))
+    with pytest.raises(RuntimeError):
+        detect(trained, prepare, image, 5, radius=-7)  # the suppression refuses it, half way
+    assert state(trained, prepare) == before
+
+
+def test_detect_gives_the_same_in_threads_with_different_knobs(trained):
+    prepare, image = processor(), media.photo("coffee").resize((200, 160))
+    knobs = [{"count": 20 * k, "radius": k} for k in range(1, 5)] * 3
+    alone = [detect(trained, prepare, image, **knob) for knob in knobs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda knob: detect(trained, prepare, image, **knob), knobs))
+    for one, other in zip(alone, together, strict=True):
+        np.testing.assert_allclose(one.points, other.points, atol=1e-6)
+
+
+def test_equal_scores_come_in_raster_order_and_the_border_stays_free():
+    tile = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    image = Image.fromarray(np.tile(tile, (3, 4, 1)))  # repeats every 64 pixels, so the scores inside do, too
+    torch.manual_seed(0)
+    network = SuperPointForKeypointDetection(
+        SuperPointConfig(encoder_hidden_sizes=[8, 8, 16, 16], decoder_hidden_size=16, descriptor_decoder_dim=8)
+    ).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+    found = detect(network, processor(), image, threshold=0.02, subpixel=False)
+    keys = list(zip(-found.scores.round(6), *found.points[:, ::-1].T.round(), strict=True))
+    assert keys == sorted(keys) and len(set(found.scores.round(6))) < len(keys) - 10
+    assert inside(found.points, (192, 256), margin=3.99).all()
+
+
+@pytest.mark.parametrize(
+    ("size", "seen"),
+    [(None, (300, 400)), (200, (152, 200)), ((240, 320), (240, 320)), (1000, (304, 400)), (5, (8, 8))],
+)
+def test_detect_shows_the_network_the_size_asked_for(trained, monkeypatch, size, seen):
+    sizes, encoder = [], trained.encoder.forward
+
+    def watch(pixels, **options):
+        sizes.append(tuple(pixels.shape))
+        return encoder(pixels, **options)
+
+    monkeypatch.setattr(trained.encoder, "forward", watch)
+    detect(trained, processor(), media.photo("coffee").resize((400, 300)), 10, size=size)
+    assert sizes == [(1, 1, *seen)]
+
+
+def test_detect_returns_pixels_of_the_photograph_whatever_the_network_sees(trained):
+    dots = np.zeros((300, 400))
+    true = np.stack(np.meshgrid(np.arange(60, 380, 80), np.arange(60, 280, 60)), -1).reshape(-1, 2) + 0.3
+    y, x = np.indices(dots.shape)
+    for cx, cy in true:
+        dots += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 3**2))
+    image = Image.fromarray(np.uint8(255 * dots.clip(0, 1))).convert("RGB")
+    for size in (None, (600, 800), (240, 320)):
+        found = detect(trained, processor(), image, 60, size=size)
+        distance, _ = cKDTree(found.points).query(true)
+        nearest = found.points[cKDTree(found.points).query(true)[1]][distance < 3]
+        assert len(nearest) >= 8
+        bias = (nearest - true[distance < 3]).mean(axis=0)
+        assert np.abs(bias).max() < 0.5  # of 0.5 px lost by truncation, and half a network pixel
+
+
+def test_detect_on_nothing(trained):
+    found = detect(trained, processor(), Image.new("RGB", (96, 64), "gray"), threshold=0.5)
+    assert found.points.shape == (0, 2) and found.scores.shape == (0,) and found.descriptors.shape[0] == 0
+
+
+def test_sift_has_no_bias_under_rotation():
+    image = media.photo("coffee").convert("L").resize((300, 200))
+    for degrees in (90, 180):
+        turn = rotation(image, degrees)
+        points1, points2 = match_photos(sift, image, warp(image, turn))
+        errors = points2 - warp_points(points1, turn)
+        errors = errors[np.linalg.norm(errors, axis=1) < 2]
+        assert len(errors) > 100
+        assert np.abs(np.median(errors, axis=0)).max() < 0.05  # 0.5 px without enable_precise_upscale
+
+
+def test_sift_is_opencvs_sorted_by_contrast():
+    image = media.photo("coffee")
+    found = sift(image, 100)
+    detector = cv2.SIFT_create(enable_precise_upscale=True, contrastThreshold=0.01)
+    theirs, descriptors = detector.detectAndCompute(np.asarray(image.convert("L")), None)
+    strongest = sorted((keypoint.response for keypoint in theirs), reverse=True)[:100]
+    np.testing.assert_allclose(found.scores, strongest, atol=1e-6)
+    rows = [np.linalg.norm(descriptors - row, axis=1).argmin() for row in found.descriptors]
+    np.testing.assert_allclose(found.points, [theirs[row].pt for row in rows])
+    nothing = sift(Image.new("RGB", (90, 60)))
+    assert nothing.points.shape == (0, 2) and nothing.descriptors.shape == (0, 128) and not len(nothing.scores)
+
+
+def test_match_photos_returns_the_same_places(trained):
+    image = media.photo("coffee").resize((300, 200))
+    turn = rotation(image, 10)
+    for detector in (sift, partial(detect, trained, processor(), count=300)):
+        for ratio in (None, 0.8):
+            points1, points2 = match_photos(detector, image, warp(image, turn), ratio=ratio)
+            assert points1.shape == points2.shape and len(points1) > 30
+            right = np.linalg.norm(warp_points(points1, turn) - points2, axis=1) < 3
+            assert right.mean() > (0.6 if ratio is None else 0.8)
+    empty = match_photos(sift, image, Image.new("RGB", (90, 60)))
+    assert [points.shape for points in empty] == [(0, 2), (0, 2)]
+
+
 # Matches
 
 
@@ -224,8 +373,76 @@ def test_the_ratio_test_is_that_of_opencv(seed, ratio):
 def test_descriptors_of_whole_numbers_match_as_in_opencv():
     rng = np.random.default_rng(0)
     first, second = rng.integers(0, 256, (80, 128)), rng.integers(0, 256, (70, 128))
-    expected = opencv_matches(first.astype(np.float32), second.astype(np.float32))
-    assert as_set(mutual_matches(first.astype(np.uint8), second.astype(np.uint8))) == expected
+    assert as_set(mutual_matches(first, second)) == opencv_matches(first.astype(np.float32), second.astype(np.float32))
+
+
+@pytest.mark.parametrize("ratio", [None, 0.8])
+def test_bytes_are_bits_and_match_by_hamming_distance_as_in_opencv(ratio):
+    image = np.asarray(media.photo("coffee").convert("L"))
+    first = np.unique(cv2.ORB_create(300).detectAndCompute(image, None)[1], axis=0)
+    rng = np.random.default_rng(0)
+    second = rng.permutation(
+        first ^ np.packbits(rng.random((*first.shape, 8)) < 0.1, axis=2)[..., 0]
+    )  # some bits fall over
+    distances = np.array([[cv2.norm(a, b, cv2.NORM_HAMMING) for b in second] for a in first])
+    forward, backward = distances.argmin(1), distances.argmin(0)
+    best, runner_up = np.sort(distances, axis=1)[:, :2].T
+    keep = (backward[forward] == np.arange(len(first))) & (True if ratio is None else best < ratio * runner_up)
+    assert keep.sum() > 20
+    assert as_set(mutual_matches(first, second, ratio=ratio)) == {(i, forward[i]) for i in np.flatnonzero(keep)}
+
+
+def test_bits_and_numbers_do_not_match():
+    with pytest.raises(ValueError, match="One kind of descriptors is bits .* uint8 and float64"):
+        mutual_matches(np.ones((3, 8), dtype=np.uint8), np.ones((3, 8)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_descriptors_that_are_no_numbers_are_named_by_their_row(bad):
+    first, second = descriptors(0)
+    second[[7, 9], 3] = bad
+    with pytest.raises(ValueError, match="descriptors2 holds NaN or infinity in 2 rows, first in row 7: drop them"):
+        mutual_matches(first, second)
+    with pytest.raises(ValueError, match="descriptors1"):
+        mutual_matches(second, first)
+
+
+@pytest.mark.parametrize("size", [8, 128, 256])
+def test_equal_descriptors_do_not_pass_the_ratio_test(size):
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        first = rng.normal(size=(30, size)).astype(np.float32)
+        first /= np.linalg.norm(first, axis=1, keepdims=True)
+        twice = np.vstack([first, first])[rng.permutation(60)]  # two candidates for each, both exact
+        assert len(mutual_matches(first, twice, ratio=0.99)) == 0
+        assert len(mutual_matches(first, first, ratio=0.99)) == 30
+
+
+def test_of_equal_descriptors_the_first_counts():
+    first = np.eye(4, dtype=np.float32)
+    assert as_set(mutual_matches(np.vstack([first, first]), np.vstack([first, first]))) == {(k, k) for k in range(4)}
+
+
+def test_blocks_change_nothing():
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(5000, 8)).astype(np.float32)
+    second = first[rng.permutation(5000)[:4500]] + rng.normal(0, 0.1, (4500, 8)).astype(np.float32)
+    first[4990:], second[4400:] = first[:10], second[:100]  # equal ones in different blocks
+    pairs = mutual_matches(first, second, ratio=0.9)
+    (to_second, near), (to_first, _) = cKDTree(second).query(first, k=2)[::-1], cKDTree(first).query(second)[::-1]
+    passed = near[:, 0] < 0.9 * near[:, 1]
+    expected = {(i, to_second[i, 0]) for i in np.flatnonzero(passed) if to_first[to_second[i, 0]] == i}
+    assert as_set(pairs) == expected and len(expected) > 500
+
+
+def test_50_000_descriptors_fit_into_memory():
+    first = np.random.default_rng(0).normal(size=(50_000, 4)).astype(np.float32)
+    tracemalloc.start()
+    pairs = mutual_matches(first[:2000], first)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 300e6  # a block, however many rows there are; 2000 at once would need 400 MB, 50,000 need 10 GB
+    assert (pairs[:, 0] == pairs[:, 1]).all() and len(pairs) == 2000
 
 
 def test_matching_with_no_descriptors_gives_no_matches():
