@@ -4,7 +4,7 @@
 
 UI-PRMD (Vakanski et al. 2018): 10 rehabilitation exercises by 8 people, cut into single repetitions that follow one
 another; joined again, each recording holds ten. There are 78: one was never published, and one lacks markers in nine
-tenths of its frames. `helpers.bodies` counts the peaks of the main movement of the joint angles, with its defaults,
+tenths of its frames. `helpers.movement` counts the peaks of the main movement of the joint angles, with its defaults,
 which were chosen on the people of `TUNED`; the figures are those of `HELD_OUT`. Beside it stands what popular fitness
 apps do: the angle that changes most, and two thresholds about the middle of its range.
 
@@ -27,7 +27,9 @@ import pyarrow.parquet
 
 from benchmarks.lifter import observed, seen_from
 from helpers import checkpoints
-from helpers.bodies import COCO, BodyLifter, lift, limb_angles_deg, main_movement, repetitions
+from helpers.bodies import COCO, limb_angles_deg
+from helpers.lifter import BodyLifter, lift
+from helpers.movement import main_movement, repetitions
 
 TRUE = 10
 TUNED, HELD_OUT = ([f"uip{n:03d}" for n in range(*ends)] for ends in ((1, 5), (5, 9)))
@@ -58,7 +60,7 @@ def recordings(folder, subjects):
 
 
 def counted(angles, times):
-    """How many repetitions `helpers.bodies` finds in angles (F, A)."""
+    """How many repetitions `helpers.movement` finds in angles (F, A)."""
     return len(repetitions(main_movement(angles, times), times))
 
 
@@ -70,7 +72,7 @@ def by_thresholds(angles, times):
     return sum(bool(before and not now) for before, now in pairwise(sides))
 
 
-METHODS = {"helpers.bodies": counted, "two thresholds": by_thresholds}
+METHODS = {"helpers.movement": counted, "two thresholds": by_thresholds}
 
 
 def exact(joints, times, rng):

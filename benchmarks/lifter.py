@@ -3,7 +3,7 @@
     python -m benchmarks.lifter --data DIR
 
 MPJPE: mean distance of the 12 limb joints once the middles of the hips are laid upon each other; PA-MPJPE: after
-Procrustes. Millimetres, of a body scaled to the size that `helpers.bodies.BodyLifter` assumes. Where not said
+Procrustes. Millimetres, of a body scaled to the size that `helpers.lifter.BodyLifter` assumes. Where not said
 otherwise: camera 3 m away with known `K`, from any side, looking down by -10 to 25 degrees (about 0.5 m below the hips
 to 1.3 m above them) and rolled by up to 5; noise of 1 % of the longer side of the joints' box on each coordinate,
 independent from joint to joint and frame to frame; no joint missing. All draws are seeded.
@@ -19,7 +19,8 @@ import numpy as np
 import pyarrow.parquet
 
 from helpers import checkpoints
-from helpers.bodies import BODY_M, COCO, FEWEST, LIMBS, BodyLifter, lift, lift_windows
+from helpers.bodies import COCO, FEWEST, LIMBS
+from helpers.lifter import BODY_M, BodyLifter, lift, lift_windows
 from helpers.metrics import mpjpe_mm, pa_mpjpe_mm
 
 PITCH_DEG, ROLL_DEG = (-10, 25), (-5, 5)

@@ -7,7 +7,9 @@
     views         views with known truth: warped, disturbed and pasted photographs, a cube, new views of a scene
     metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
     faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
-    bodies        joints of COCO-17, LSP-14 and MediaPipe, lifting to 3D, angles, smoothing, counting repetitions
+    bodies        joints of COCO-17, LSP-14 and MediaPipe, boxes, angles
+    lifter        joints in 2D to joints in 3D
+    movement      smoothing, gaps, the main movement, counting repetitions
     avatars       limb joints in 3D to rotations of an avatar's bones and back, and BVH files
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(name, answer): instant, tolerant feedback; a file per part of the course

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from helpers.bodies import BODY_M
+from helpers.lifter import BODY_M
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ LIMB_ROWS = [NAMES.index(f"{side}{part}") for part in _ARM + _LEG for side in ("
 
 
 def upright(joints, up=(0, -1, 0)):
-    """Joints (..., 3) in a camera's axes (x right, y down, z away from it), as `helpers.bodies.lift` gives them, y up.
+    """Joints (..., 3) in a camera's axes (x right, y down, z away from it), as `helpers.lifter.lift` gives them, y up.
 
     x still points to the camera's right, z towards it. `up` (3,) is where the room's up is for the camera.
 
@@ -129,7 +129,7 @@ def rotations_of(joints):
     Raises ValueError for another shape, and names the frames in which joints miss or coincide.
     """
     joints = _as_joints(joints)
-    _finite(joints, "The joints", "Fill them by `bodies.fill_gaps`, or leave these frames out.")
+    _finite(joints, "The joints", "Fill them by `movement.fill_gaps`, or leave these frames out.")
     left, right = joints[:, ::2], joints[:, 1::2]
     across, middle = left - right, (left + right) / 2
     trunk = middle[:, 0] - middle[:, 3]
@@ -231,7 +231,7 @@ def write_bvh(path, skeleton, rotations, root, fps):
     if not 0 < fps < np.inf:
         raise ValueError(f"fps must be positive, not {fps}.")
     for values, name in ((rotations, "The rotations"), (root, "The root's places")):
-        _finite(values, name, "Fill gaps in the joints by `bodies.fill_gaps`, or leave these frames out.")
+        _finite(values, name, "Fill gaps in the joints by `movement.fill_gaps`, or leave these frames out.")
     lines, columns = ["HIERARCHY"], [_CM * root]
 
     def add(row, indent):

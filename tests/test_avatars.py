@@ -227,7 +227,7 @@ def test_other_shapes_are_refused(function):
 def test_frames_with_missing_joints_are_named_with_the_remedy():
     joints = np.tile(STANDING, (12, 1, 1))
     joints[[2, 3, 5, 7, 8, 9, 11], 4, 1] = np.nan
-    message = r"The joints hold NaN in frames 2, 3, 5, 7, 8 and 2 more\. Fill them by `bodies\.fill_gaps`"
+    message = r"The joints hold NaN in frames 2, 3, 5, 7, 8 and 2 more\. Fill them by `movement\.fill_gaps`"
     with pytest.raises(ValueError, match=message):
         rotations_of(joints)
     with pytest.raises(ValueError, match=r"No frame has all 12 joints"):

@@ -1,25 +1,22 @@
-"""`helpers.bodies` and the metrics of joints: tables, geometry of lifting, bad input, and the bundled lifter."""
+"""`helpers.bodies` and the metrics of joints: tables, boxes, angles, errors in 3D."""
 
 import itertools
-from pathlib import Path
+import math
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 
-from helpers import checkpoints
-from helpers.bodies import COCO, FEWEST, LIMBS, LSP, MEDIAPIPE, BodyLifter, lift, lift_windows, lifter_inputs
-from helpers.geometry import project
+from helpers import media
+from helpers.bodies import ANGLES, COCO, FEWEST, LIMBS, LSP, MEDIAPIPE, NoPerson, angle_deg, box_of, limb_angles_deg
 from helpers.metrics import mpjpe_mm, pa_mpjpe_mm
 
 pytestmark = pytest.mark.filterwarnings("error")
 examples = settings(max_examples=40, deadline=None, derandomize=True)
 seeds = st.integers(0, 2**32 - 1)
-K = np.array([[600.0, 0, 320], [0, 590, 240], [0, 0, 1]])
 # A person who stands upright and faces the camera, one forearm raised to the side; the camera's axes, hips at 0.
 STANDING = np.array(
     [
@@ -28,21 +25,6 @@ STANDING = np.array(
         *([0.11, 0.82, 0.04], [-0.11, 0.82, 0.04]),
     ]
 )
-
-
-def ahead(distance):
-    return np.array([0, 0, distance])
-
-
-@pytest.fixture(scope="module")
-def bundled():
-    return BodyLifter.from_pretrained(checkpoints.find("body-lifter"))
-
-
-@pytest.fixture(scope="module")
-def untrained():
-    torch.manual_seed(0)
-    return BodyLifter(frames=5, width=16, blocks=1).eval()
 
 
 # Tables
@@ -84,10 +66,88 @@ def test_layouts_are_those_of_coco_and_of_leeds_sports_poses():
     )
 
 
+def test_mediapipes_names_and_connections_are_those_of_its_documentation():
+    assert MEDIAPIPE.names[:11] == (
+        *("nose", "left eye inner", "left eye", "left eye outer", "right eye inner", "right eye", "right eye outer"),
+        *("left ear", "right ear", "mouth left", "mouth right"),
+    )
+    rest = ("shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "foot index")
+    assert MEDIAPIPE.names[11:] == tuple(f"{side} {part}" for part in rest for side in ("left", "right"))
+    # fmt: off
+    connections = {  # mp.solutions.pose.POSE_CONNECTIONS
+        (0, 1), (1, 2), (2, 3), (3, 7), (0, 4), (4, 5), (5, 6), (6, 8), (9, 10), (11, 12), (11, 13), (13, 15),
+        (15, 17), (15, 19), (15, 21), (17, 19), (12, 14), (14, 16), (16, 18), (16, 20), (16, 22), (18, 20), (11, 23),
+        (12, 24), (23, 24), (23, 25), (24, 26), (25, 27), (26, 28), (27, 29), (28, 30), (29, 31), (30, 32), (27, 31),
+        (28, 32),
+    }
+    # fmt: on
+    assert {tuple(sorted(edge)) for edge in MEDIAPIPE.edges} == connections
+
+
 def test_the_same_limbs_are_read_from_either_layout():
     for layout in (COCO, LSP, MEDIAPIPE):
         assert tuple(layout.names[row] for row in layout.limbs) == LIMBS.names
     np.testing.assert_array_equal(COCO.limbs, np.arange(5, 17))
+
+
+# Boxes and angles
+
+
+def test_a_box_holds_the_joints_seen_and_a_margin_of_its_longer_side():
+    joints = np.full((17, 2), np.nan)
+    joints[:6] = [[10, 20], [30, 20], [30, 120], [10, 120], [20, 50], [12, 70]]
+    np.testing.assert_allclose(box_of(joints), [-5, 5, 50, 130])
+    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
+    joints[6] = [500, np.nan]  # not seen
+    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
+
+
+@pytest.mark.parametrize("seen", [0, FEWEST - 1])
+def test_too_few_joints_are_no_person(seen):
+    joints = np.full((17, 2), np.nan)
+    joints[:seen] = 1
+    with pytest.raises(NoPerson, match=rf"{seen} of 17 joints were seen, and a person's box needs {FEWEST}: look"):
+        box_of(joints)
+    assert issubclass(NoPerson, ValueError)
+
+
+@examples
+@given(seeds, st.floats(0, 180), st.sampled_from([2, 3]))
+def test_an_angle_is_the_one_it_was_made_with(seed, degrees, dimensions):
+    rng = np.random.default_rng(seed)
+    radians = math.radians(degrees)
+    a, c = np.array([[1, 0, 0], [math.cos(radians), math.sin(radians), 0]]) * rng.uniform(0.01, 9, (2, 1))
+    if dimensions == 3:
+        turn = Rotation.random(rng=rng)
+        a, c = turn.apply([a, c])
+    b = rng.normal(0, 2, dimensions)
+    found = angle_deg(b + a[:dimensions], b, b + c[:dimensions])
+    assert found == pytest.approx(degrees, abs=1e-5 if min(degrees, 180 - degrees) < 1e-3 else 1e-9, rel=1e-9)
+
+
+def test_an_angle_is_nan_where_it_has_no_arms_or_a_point_is_missing():
+    a, b = np.array([[1.0, 0], [0, 0], [np.nan, 0], [1e-9, 0]]), np.zeros((4, 2))
+    np.testing.assert_allclose(angle_deg(a, b, [[0, 5], [0, 5], [0, 5], [0, 5]]), [90, np.nan, np.nan, 90])
+    assert angle_deg([1.0, 0], [0, 0], [1, 1e-9]) == pytest.approx(math.degrees(1e-9))  # the arc cosine says 0
+
+
+def test_the_films_own_joints_have_the_angles_that_they_were_made_with():
+    truth = media.clip("workout")[1]
+    angles = limb_angles_deg(truth["joints_3d"][:, COCO.limbs])
+    assert angles.shape == (truth["frames"], len(ANGLES)) and next(iter(ANGLES)) == "left elbow"
+    for part in ("left elbow", "right elbow", "left knee", "right knee"):
+        turns = truth["angles_deg"][:, truth["angle_names"].index(part.replace(" ", "_"))]
+        bent = np.degrees(Rotation.from_euler("ZXY", turns, degrees=True).magnitude())
+        np.testing.assert_allclose(angles[:, list(ANGLES).index(part)], 180 - bent, atol=0.1)
+
+
+def test_every_angle_is_between_three_joints_of_its_own_side():
+    for name, rows in ANGLES.items():
+        joints = [LIMBS.names[row] for row in rows]
+        assert {joint.split()[0] for joint in joints} == {name.split()[0]}
+        assert joints[1] == name.replace("arm", "shoulder")
+    with pytest.raises(ValueError, match=r"\(\.\.\., 12, 2 or 3\), not \(4, 17, 2\): pick them by `COCO.limbs`"):
+        limb_angles_deg(np.zeros((4, 17, 2)))
 
 
 # Metrics
@@ -145,123 +205,3 @@ def test_metrics_say_what_is_wrong_and_leave_nan_where_a_joint_is_missing():
     holed[1, 3] = np.nan
     for metric in (mpjpe_mm, pa_mpjpe_mm):
         np.testing.assert_array_equal(np.isnan(metric(holed, [STANDING, STANDING])), [False, True])
-
-
-# From pixels to the network's input
-
-
-@examples
-@given(seeds)
-def test_known_intrinsics_make_the_place_in_the_image_a_turn_of_the_camera(seed):
-    rng = np.random.default_rng(seed)
-    turn = Rotation.from_euler("YXZ", rng.uniform(-1, 1, 3) * [25, 20, 0], degrees=True).as_matrix()
-    body = STANDING + ahead(rng.uniform(2, 8))
-    axis, off = (project(x, K)[None, None] for x in (body, body @ turn.T))
-    (first, size1, turns1), (second, size2, turns2) = lifter_inputs(axis, K), lifter_inputs(off, K)
-    view1, view2 = (joints @ turns[0].T for joints, turns in ((body, turns1), (body @ turn.T, turns2)))
-    roll, pitch, yaw = Rotation.align_vectors(view2, view1)[0].as_euler("zxy", degrees=True)
-    assert abs(pitch) < 1.5 and abs(yaw) < 1.5 and abs(roll) < 12  # both look at the person
-    np.testing.assert_allclose(turns2[0] @ turns2[0].T, np.eye(3), atol=1e-12)
-    assert np.linalg.det(turns2[0]) == pytest.approx(1)
-    assert size2[0, 0] == pytest.approx(size1[0, 0], abs=0.02) and size1[0, 1] == 1
-    assert first.shape == (1, 1, 12, 3) and (second[..., 2] == 1).all()
-    np.testing.assert_allclose(
-        (view2[:, :2] / view2[:, 2:]) / np.exp(size2[0, 0]) / 0.15, second[0, 0, :, :2], atol=1e-5
-    )
-
-
-def test_size_tells_the_distance_and_unknown_intrinsics_tell_nothing():
-    sizes = [lifter_inputs(project(STANDING + ahead(d), K)[None, None], K)[1][0] for d in (3, 6)]
-    assert sizes[0][0] - sizes[1][0] == pytest.approx(np.log(2), abs=0.02)
-    pixels = project(STANDING + ahead(3), K)[None, None]
-    joints, size, turns = lifter_inputs(pixels)
-    other, _, _ = lifter_inputs(3 * pixels + [40, -7])
-    np.testing.assert_allclose(joints, other, atol=1e-6)
-    np.testing.assert_array_equal(size, [[0, 0]])
-    np.testing.assert_array_equal(turns, [np.eye(3)])
-
-
-@pytest.mark.parametrize("intrinsics", [None, K])
-def test_what_is_not_seen_is_zero_whatever_it_holds(intrinsics):
-    pixels = project(STANDING + ahead(3), K)[None, None].repeat(3, 1)
-    pixels[0, 0], pixels[0, 1, [2, 5], 0], pixels[0, 2, 4] = np.nan, np.nan, np.inf
-    joints, size, _ = lifter_inputs(pixels, intrinsics)
-    assert np.isfinite(joints).all() and np.isfinite(size).all()
-    gone = joints[0, ..., 2] == 0
-    assert gone.sum() == 12 + 2 + 1 and not joints[0][gone].any()
-    nothing, size, turns = lifter_inputs(np.full((1, 3, 12, 2), np.nan), intrinsics)
-    assert not nothing.any() and np.isfinite(size).all() and np.isfinite(turns).all()
-
-
-# Lifting
-
-
-def test_lifting_is_the_same_for_the_mirror_image_and_all_over_the_image(untrained):
-    rng = np.random.default_rng(0)
-    points = rng.normal(0, 0.2, (7, 5, 12, 2))
-    found = lift_windows(untrained, points)
-    assert found.shape == (7, 12, 3)
-    mirrored = lift_windows(untrained, (points * [-1, 1])[:, :, LIMBS.mirror])
-    np.testing.assert_allclose(mirrored, (found * [-1, 1, 1])[:, LIMBS.mirror], atol=1e-6)
-    np.testing.assert_allclose(lift_windows(untrained, 50 * points + 99), found, atol=1e-5)
-    np.testing.assert_allclose(found[:, 6:8].mean(1), 0, atol=1e-6)
-
-
-def test_the_output_turns_with_the_camera(untrained):
-    pixels = project(STANDING + ahead(4), K)
-    turn = Rotation.from_euler("y", 20, degrees=True).as_matrix()
-    turned = project((STANDING + ahead(4)) @ turn.T, K)
-    straight, aside = (lift(untrained, p[None], K)[0] for p in (pixels, turned))
-    np.testing.assert_allclose(aside, straight @ turn.T, atol=2e-3)
-
-
-def test_a_window_is_cut_in_seconds_and_ends_with_the_clip(untrained):
-    pixels = project(STANDING + ahead(3), K)[None].repeat(40, 0) + np.arange(40)[:, None, None]
-    slow = lift(untrained, pixels, K, fps=10)  # every frame
-    np.testing.assert_allclose(lift(untrained, pixels.repeat(3, 0)[1:], K, fps=30)[3:-3:3], slow[1:-1], atol=1e-6)
-    alone = pixels[:5].copy()
-    np.testing.assert_allclose(lift(untrained, alone, K, 10)[2], slow[2], atol=1e-6)
-    assert not np.allclose(lift(untrained, alone, K, 10)[4], slow[4], atol=1e-4)
-
-
-def test_frames_with_too_few_joints_are_nan_and_others_are_lifted(untrained):
-    pixels = project(STANDING + ahead(3), K)[None].repeat(6, 0)
-    pixels[2, : 13 - FEWEST], pixels[3, : 12 - FEWEST] = np.nan, np.nan
-    found = lift(untrained, pixels, K)
-    np.testing.assert_array_equal(np.isnan(found).all((1, 2)), [False, False, True, False, False, False])
-    assert np.isfinite(found[[0, 1, 3, 4, 5]]).all()
-
-
-@pytest.mark.parametrize(
-    ("joints", "how", "message"),
-    [
-        (np.zeros((12, 2)), {}, r"shape \(frames, 12, 2\), not \(12, 2\)"),
-        (np.zeros((4, 17, 2)), {}, r"not \(4, 17, 2\): rows as in LIMBS.names"),
-        (np.zeros((4, 12, 3)), {}, r"not \(4, 12, 3\)"),
-        (np.zeros((0, 12, 2)), {}, r"none of 0 frames"),
-        (np.full((4, 12, 2), np.nan), {}, r"Lifting needs 6 of the 12 joints in a frame; none of 4 frames has them"),
-        (np.zeros((4, 12, 2)), {"fps": 0}, r"fps must be positive, not 0"),
-        (np.zeros((4, 12, 2)), {"fps": np.nan}, r"fps must be positive, not nan"),
-        (np.zeros((4, 12, 2)), {"K": np.zeros((3, 3))}, r"K .* is singular"),
-    ],
-)
-def test_bad_input_is_refused_in_words(untrained, joints, how, message):
-    with pytest.raises(ValueError, match=message):
-        lift(untrained, joints, **how)
-
-
-# The bundled lifter
-
-
-@pytest.mark.parametrize("intrinsics", [K, None])
-def test_the_bundled_lifter_lifts_a_standing_person_and_knows_which_way_it_faces(bundled, intrinsics):
-    for angle in (0, 60, 180):
-        turned = STANDING @ Rotation.from_euler("y", angle, degrees=True).as_matrix().T
-        found = lift(bundled, project(turned + ahead(3), K)[None], intrinsics)[0]
-        assert mpjpe_mm(found, turned) < 80
-        across = found[0] - found[1]
-        assert across @ (turned[0] - turned[1]) > 0
-
-
-def test_the_bundled_lifter_is_small():
-    assert (Path(checkpoints.find("body-lifter")) / "model.safetensors").stat().st_size <= 1_000_000

@@ -12,8 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from benchmarks import lifter as benchmark
 from helpers import checkpoints
-from helpers.bodies import LIMBS, BodyLifter
+from helpers.bodies import LIMBS
 from helpers.geometry import project
+from helpers.lifter import BodyLifter
 from training import lifter as recipe
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"

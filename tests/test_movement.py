@@ -1,4 +1,4 @@
-"""`helpers.bodies` over time: boxes, angles, the One-Euro filter, gaps, the main movement and repetitions."""
+"""`helpers.movement`: the One-Euro filter, gaps, the main movement and repetitions."""
 
 import math
 
@@ -6,24 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.spatial.transform import Rotation
 
 from helpers import media
-from helpers.bodies import (
-    ANGLES,
-    COCO,
-    FEWEST,
-    LIMBS,
-    MEDIAPIPE,
-    NoPerson,
-    angle_deg,
-    box_of,
-    fill_gaps,
-    limb_angles_deg,
-    main_movement,
-    one_euro,
-    repetitions,
-)
+from helpers.bodies import ANGLES, COCO, limb_angles_deg
+from helpers.movement import fill_gaps, main_movement, one_euro, repetitions
 
 pytestmark = pytest.mark.filterwarnings("error")
 examples = settings(max_examples=60, deadline=None, derandomize=True)
@@ -33,84 +19,6 @@ seeds = st.integers(0, 2**32 - 1)
 def irregular(rng, count, fps=25.0):
     """Times of a variable frame rate, from 0.5 to 1.5 of the usual step."""
     return rng.uniform(-5, 5) + np.cumsum(rng.uniform(0.5, 1.5, count)) / fps
-
-
-# Tables, boxes and angles
-
-
-def test_mediapipes_names_and_connections_are_those_of_its_documentation():
-    assert MEDIAPIPE.names[:11] == (
-        *("nose", "left eye inner", "left eye", "left eye outer", "right eye inner", "right eye", "right eye outer"),
-        *("left ear", "right ear", "mouth left", "mouth right"),
-    )
-    rest = ("shoulder", "elbow", "wrist", "pinky", "index", "thumb", "hip", "knee", "ankle", "heel", "foot index")
-    assert MEDIAPIPE.names[11:] == tuple(f"{side} {part}" for part in rest for side in ("left", "right"))
-    # fmt: off
-    connections = {  # mp.solutions.pose.POSE_CONNECTIONS
-        (0, 1), (1, 2), (2, 3), (3, 7), (0, 4), (4, 5), (5, 6), (6, 8), (9, 10), (11, 12), (11, 13), (13, 15),
-        (15, 17), (15, 19), (15, 21), (17, 19), (12, 14), (14, 16), (16, 18), (16, 20), (16, 22), (18, 20), (11, 23),
-        (12, 24), (23, 24), (23, 25), (24, 26), (25, 27), (26, 28), (27, 29), (28, 30), (29, 31), (30, 32), (27, 31),
-        (28, 32),
-    }
-    # fmt: on
-    assert {tuple(sorted(edge)) for edge in MEDIAPIPE.edges} == connections
-
-
-def test_a_box_holds_the_joints_seen_and_a_margin_of_its_longer_side():
-    joints = np.full((17, 2), np.nan)
-    joints[:6] = [[10, 20], [30, 20], [30, 120], [10, 120], [20, 50], [12, 70]]
-    np.testing.assert_allclose(box_of(joints), [-5, 5, 50, 130])
-    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
-    joints[6] = [500, np.nan]  # not seen
-    np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
-
-
-@pytest.mark.parametrize("seen", [0, FEWEST - 1])
-def test_too_few_joints_are_no_person(seen):
-    joints = np.full((17, 2), np.nan)
-    joints[:seen] = 1
-    with pytest.raises(NoPerson, match=rf"{seen} of 17 joints were seen, and a person's box needs {FEWEST}: look"):
-        box_of(joints)
-    assert issubclass(NoPerson, ValueError)
-
-
-@examples
-@given(seeds, st.floats(0, 180), st.sampled_from([2, 3]))
-def test_an_angle_is_the_one_it_was_made_with(seed, degrees, dimensions):
-    rng = np.random.default_rng(seed)
-    radians = math.radians(degrees)
-    a, c = np.array([[1, 0, 0], [math.cos(radians), math.sin(radians), 0]]) * rng.uniform(0.01, 9, (2, 1))
-    if dimensions == 3:
-        turn = Rotation.random(rng=rng)
-        a, c = turn.apply([a, c])
-    b = rng.normal(0, 2, dimensions)
-    found = angle_deg(b + a[:dimensions], b, b + c[:dimensions])
-    assert found == pytest.approx(degrees, abs=1e-5 if min(degrees, 180 - degrees) < 1e-3 else 1e-9, rel=1e-9)
-
-
-def test_an_angle_is_nan_where_it_has_no_arms_or_a_point_is_missing():
-    a, b = np.array([[1.0, 0], [0, 0], [np.nan, 0], [1e-9, 0]]), np.zeros((4, 2))
-    np.testing.assert_allclose(angle_deg(a, b, [[0, 5], [0, 5], [0, 5], [0, 5]]), [90, np.nan, np.nan, 90])
-    assert angle_deg([1.0, 0], [0, 0], [1, 1e-9]) == pytest.approx(math.degrees(1e-9))  # the arc cosine says 0
-
-
-def test_the_films_own_joints_have_the_angles_that_they_were_made_with():
-    truth = media.clip("workout")[1]
-    angles = limb_angles_deg(truth["joints_3d"][:, COCO.limbs])
-    assert angles.shape == (truth["frames"], len(ANGLES)) and next(iter(ANGLES)) == "left elbow"
-    for part in ("left elbow", "right elbow", "left knee", "right knee"):
-        turns = truth["angles_deg"][:, truth["angle_names"].index(part.replace(" ", "_"))]
-        bent = np.degrees(Rotation.from_euler("ZXY", turns, degrees=True).magnitude())
-        np.testing.assert_allclose(angles[:, list(ANGLES).index(part)], 180 - bent, atol=0.1)
-
-
-def test_every_angle_is_between_three_joints_of_its_own_side():
-    for name, rows in ANGLES.items():
-        joints = [LIMBS.names[row] for row in rows]
-        assert {joint.split()[0] for joint in joints} == {name.split()[0]}
-        assert joints[1] == name.replace("arm", "shoulder")
-    with pytest.raises(ValueError, match=r"\(\.\.\., 12, 2 or 3\), not \(4, 17, 2\): pick them by `COCO.limbs`"):
-        limb_angles_deg(np.zeros((4, 17, 2)))
 
 
 # Smoothing

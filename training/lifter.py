@@ -2,7 +2,7 @@
 
     python -m training.lifter --data DIR --minutes 25
 
-The network is `helpers.bodies.BodyLifter` from random weights, a residual network on a short window of frames.
+The network is `helpers.lifter.BodyLifter` from random weights, a residual network on a short window of frames.
 
 1. Bodies. Each subject is scaled to one size, since a single view can't tell size from distance; the proportions of
    each window are then varied, as there are few subjects, and some windows take their arms from another recording, as
@@ -43,7 +43,8 @@ from benchmarks.lifter import (
     root_relative,
     seen_from,
 )
-from helpers.bodies import BODY_M, COCO, FEWEST, LIMBS, BodyLifter, lifter_inputs
+from helpers.bodies import COCO, FEWEST, LIMBS
+from helpers.lifter import BODY_M, BodyLifter, lifter_inputs
 from training.movements import FORMS, perform
 from training.people import Person
 

@@ -64,7 +64,7 @@ TABLE = {
     ),
     "body-lifter": Checkpoint(
         task="12 limb joints in 2D to 3D",
-        model_class="helpers.bodies.BodyLifter",
+        model_class="helpers.lifter.BodyLifter",
         bundled_licence="Apache-2.0 (see its card)",
         files=("config.json", "model.safetensors"),
     ),

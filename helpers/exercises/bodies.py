@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from helpers.bodies import Repetition, angle_deg
+from helpers.bodies import angle_deg
 from helpers.exercises.answers import apart, as_array, as_number, exercise
 from helpers.metrics import pck
+from helpers.movement import Repetition
 
 
 @exercise("PCK")
