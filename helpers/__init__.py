@@ -2,6 +2,7 @@
 
     checkpoints   find(name, source): a bundled folder or a hub id, ready for `from_pretrained`
     media         sample photographs and a film; load(path, URL or bytes) and frames(video) as RGB, with clear errors
+    films         how `media` reads the frames of a film
     keypoints     SuperPoint's and SIFT's keypoints in exact pixels, descriptors to matches
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation (PoseLib)
     views         views with known truth: warped, disturbed and pasted photographs, a cube, new views of a scene
@@ -24,7 +25,7 @@ from importlib import metadata
 MINIMUM = {
     "matplotlib": "3.10",
     "numpy": "2.1",
-    "pillow": "11",
+    "pillow": "11.3",
     "scikit-image": "0.25",
     "torch": "2.11",
     "transformers": "5.15",

@@ -27,21 +27,36 @@ def photos(pictures, width=9.0, columns=None):
         columns: pictures in a row, as in a film strip; the pictures of a column have one shape. None: all in one row.
 
     Returns:
-        The figure and the list of its axes, in pixels of each picture.
+        The figure and the list of its axes, in pixels of each picture. Of a picture with more than twice the pixels
+        that the figure shows, means of blocks are kept, so that many large ones fit into memory.
     """
-    arrays = [np.asarray(picture) for picture in pictures.values()]
-    columns = min(columns or len(arrays), len(arrays))
-    rows = -(-len(arrays) // columns)
-    shapes = [array.shape[1] / array.shape[0] for array in arrays[:columns]]
+    sizes = [one.size if isinstance(one, Image.Image) else np.shape(one)[1::-1] for one in pictures.values()]
+    columns = min(columns or len(sizes), len(sizes))
+    rows = -(-len(sizes) // columns)
+    shapes = [across / down for across, down in sizes[:columns]]
+    inches = width / sum(shapes)
     above = 0.35 if any(pictures) else 0.05
-    height = rows * (width / sum(shapes) + above)
-    fig, axes = figure(rows, columns, width, height, width_ratios=shapes, squeeze=False)
+    fig, axes = figure(rows, columns, width, rows * (inches + above), width_ratios=shapes, squeeze=False)
     for panel in axes.flat:
         panel.set_axis_off()
-    for panel, title, array in zip(axes.flat, pictures, arrays, strict=False):
-        panel.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1)
-        panel.set_title(title, fontsize=11)
-    return fig, list(axes.flat)[: len(arrays)]
+    for panel, (title, picture), (across, down) in zip(axes.flat, pictures.items(), sizes, strict=False):
+        block = max(1, int(down / (2 * inches * fig.dpi)))
+        array = _means(np.asarray(picture), block)
+        extent = np.array([0, array.shape[1], array.shape[0], 0]) * block - 0.5
+        panel.imshow(array, cmap="gray", vmin=0, vmax=255 if array.dtype == np.uint8 else 1, extent=extent)
+        panel.set(title=title, xlim=(-0.5, across - 0.5), ylim=(down - 0.5, -0.5))
+        panel.title.set_fontsize(11)
+    return fig, list(axes.flat)[: len(sizes)]
+
+
+def _means(array, block):
+    """The means of an image's square blocks, `block` px wide; what is left over on the right and below falls off."""
+    if block == 1:
+        return array
+    down, across = (side // block for side in array.shape[:2])
+    blocks = array[: down * block, : across * block].reshape(down, block, across, block, *array.shape[2:])
+    means = blocks.mean(axis=(1, 3), dtype=np.float32)
+    return means.round().astype(np.uint8) if array.dtype == np.uint8 else means
 
 
 def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):

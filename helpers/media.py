@@ -1,18 +1,19 @@
 """Sample photographs and a film, and images and videos from anywhere, always as 8-bit RGB `PIL.Image.Image`.
 
-Whatever goes wrong is a `MediaError` that names the input and says what to do.
+Whatever goes wrong is a `MediaError` that names the input and says what to do. FFmpeg (PyAV) reads films and finds the
+damage in JPEG files: OpenCV calls many complete films cut short, and Pillow fills gaps with gray.
 """
 
 import http.client
 import json
 import os
-import tempfile
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -73,63 +74,89 @@ def photo(name: str) -> Image.Image:
 def load(source: str | os.PathLike | bytes) -> Image.Image:
     """Returns the image at a path or an http(s) address, or in bytes, as 8-bit RGB; the first frame if it has several.
 
-    EXIF orientation is applied. Transparent parts become white. 16-bit grayscale keeps its full range (0..65535 to
-    0..255); deeper samples have no fixed white and are stretched from their minimum to their maximum.
+    JPEG, HEIC, AVIF, PNG, WebP, TIFF, GIF, BMP and PPM are known by their content. EXIF orientation is applied.
+    Transparent parts become white. 16-bit grayscale keeps its full range (0..65535 to 0..255); deeper samples have no
+    fixed white and are stretched from their minimum to their maximum.
 
     Raises MediaError if the source is missing, unreachable, not an image, damaged, or above `MAX_PIXELS` (64
     megapixels), which is read from the header, before anything is decoded.
     """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(BytesIO(source), f"The image of {len(bytes(source))} bytes")
     if isinstance(source, str) and "://" in source:
-        return _decode(BytesIO(_download(source)), source)
-    if not isinstance(source, str | os.PathLike):
-        raise MediaError(f"An image comes from a path, a URL or bytes, not from {type(source).__name__}.")
-    try:
-        stream = Path(source).expanduser().open("rb")
-    except FileNotFoundError as error:
-        raise MediaError(f"There is no file {Path(error.filename).absolute()}. Check the spelling.") from error
-    except (OSError, ValueError, RuntimeError) as error:
-        raise MediaError(f"{source} can't be opened ({error}). Give the path of an image file.") from error
-    with stream:
-        return _decode(stream, str(source))
+        return _decode(*_open(_download(source), label=source))
+    return _decode(*_open(source, "an image", "a path, a URL or bytes"))
+
+
+def _open(source, what="", ways="", label=None) -> tuple[BinaryIO, str]:
+    """A stream over a file or over bytes, and what errors call it."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        stream, label = BytesIO(source), label or f"The {what.split()[-1]} of {len(bytes(source))} bytes"
+    elif not isinstance(source, str | os.PathLike):
+        raise MediaError(f"{what.capitalize()} comes from {ways}, not from {type(source).__name__}.")
+    else:
+        label = str(source)
+        try:
+            if (path := Path(source).expanduser()).is_dir():
+                raise IsADirectoryError("it is a folder")
+            stream = path.open("rb")
+        except FileNotFoundError as error:
+            raise MediaError(f"There is no file {Path(error.filename).absolute()}. Check the spelling.") from error
+        except (OSError, ValueError, RuntimeError) as error:
+            raise MediaError(f"{label} can't be opened ({error}). Give the path of {what} file.") from error
+    if not stream.read(1):
+        stream.close()
+        raise MediaError(f"{label} is empty (0 bytes). Save or download it again.")
+    stream.seek(0)
+    return stream, label
 
 
 def _decode(stream: BinaryIO, label: str) -> Image.Image:
-    start = stream.read(512)
-    if not start:
-        raise MediaError(f"{label} is empty (0 bytes). Save or download it again.")
-    stream.seek(0)
-    too_large = (
-        f"{label} has more than {MAX_PIXELS // 1_000_000} megapixels. Shrink it in any photo editor, for instance to "
-        "4000 pixels on its longer side."
-    )
-    try:
-        with warnings.catch_warnings(action="ignore"):  # Pillow warns of oddities that it then copes with
-            image = Image.open(stream, formats=FORMATS)
+    with stream, warnings.catch_warnings(action="ignore"):  # Pillow warns of oddities that it then copes with
+        start = stream.read(512)
+        stream.seek(0)
+        if boxes := start[4:8] == b"ftyp":
+            import pillow_heif  # takes a tenth of a second
+
+            pillow_heif.register_heif_opener()
+        try:
+            image = Image.open(stream, formats=("HEIF", "AVIF") if boxes else FORMATS)
             if image.width * image.height > MAX_PIXELS:
-                raise MediaError(too_large)
+                raise Image.DecompressionBombError
             image.load()
+            if image.format in ("JPEG", "MPO"):
+                stream.seek(0)
+                _check_jpeg(stream.read())
             return _to_rgb(ImageOps.exif_transpose(image))
-    except MediaError:
-        raise
-    except Image.DecompressionBombError as error:
-        raise MediaError(too_large) from error
-    except UnidentifiedImageError as error:
-        if b"<html" in start.lower() or b"<!doctype html" in start.lower():
-            raise MediaError(f"{label} is a web page. Give the address or file of the image itself.") from error
-        raise MediaError(f"{label} is not an image of a known kind. Save it as JPEG or PNG.") from error
-    except Exception as error:  # on damaged files, Pillow's decoders raise almost anything
-        raise MediaError(f"{label} is damaged or cut short ({error}). Copy or download it again.") from error
+        except Image.DecompressionBombError as error:
+            remedy = "Shrink it in any photo editor, for instance to 4000 pixels on its longer side."
+            raise MediaError(f"{label} has more than {MAX_PIXELS // 1_000_000} megapixels. {remedy}") from error
+        except UnidentifiedImageError as error:
+            if b"<html" in start.lower() or b"<!doctype html" in start.lower():
+                raise MediaError(f"{label} is a web page. Give the address or file of the image itself.") from error
+            raise MediaError(f"{label} is not an image of a known kind. Save it as JPEG or PNG.") from error
+        except Exception as error:  # on damaged files, Pillow's decoders raise almost anything
+            cause = getattr(error, "strerror", None) or error
+            raise MediaError(f"{label} is damaged or cut short ({cause}). Copy or download it again.") from error
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Raises an error where the data break off or make no sense."""
+    import av
+
+    decoder = av.CodecContext.create("mjpeg", "r")
+    decoder.options = {"err_detect": "explode"}
+    with suppress(av.error.PatchWelcomeError):  # a kind of JPEG that FFmpeg lacks
+        decoder.decode(av.Packet(data))
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         values = np.nan_to_num(np.asarray(image)).astype(float)
+        hidden = values == image.info.get("transparency")
         low, high = 0, 65535
         if image.mode == "F" or values.min() < low or values.max() > high:
             low, high = values.min(), values.max()
-        image = Image.fromarray(np.round((values - low) * 255 / ((high - low) or 1)).astype(np.uint8))
+        values = np.where(hidden, 255, np.round((values - low) * 255 / ((high - low) or 1)))
+        image = Image.fromarray(values.astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -161,6 +188,35 @@ def _download(url: str) -> bytes:
     return bytes(data)
 
 
+class StereoPair(NamedTuple):
+    """Two photographs of one scene, and what is known of them."""
+
+    left: Image.Image
+    right: Image.Image
+    K_left: np.ndarray  # (3, 3)
+    K_right: np.ndarray  # (3, 3)
+    pose: tuple[np.ndarray, np.ndarray]  # left camera to right camera: R (3, 3), t (3,) in metres
+    disparity: np.ndarray  # (h, w), px: a point at (x, y) on the left is at (x - disparity, y) on the right
+    depth: np.ndarray  # (h, w), metres from the left camera; both NaN where not measured
+
+
+def motorcycle() -> StereoPair:
+    """Returns the motorcycle of the Middlebury 2014 stereo benchmark (Scharstein et al.), rectified, 741 x 500 pixels.
+
+    K is the benchmark's of the full size, divided by four as it publishes it, without the half pixel: true principal
+    points lie .375 px further left and up. Raises MediaError where scikit-image, which holds it, is not installed.
+    """
+    left, right = photo("motorcycle_left"), photo("motorcycle_right")
+    with np.load(Path(find_spec("skimage").origin).parent / "data" / "motorcycle_disp.npz") as file:
+        disparity = next(iter(file.values()))
+    disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(float)
+    K_left = np.array([[994.978, 0, 311.193], [0, 994.978, 254.877], [0, 0, 1]])
+    K_right = np.array([[994.978, 0, 311.193 + 31.086], [0, 994.978, 254.877], [0, 0, 1]])
+    baseline = 0.193001
+    depth = K_left[0, 0] * baseline / (disparity + 31.086)
+    return StereoPair(left, right, K_left, K_right, (np.eye(3), np.array([-baseline, 0, 0])), disparity, depth)
+
+
 # Videos
 
 
@@ -189,93 +245,31 @@ def clip(name: str) -> tuple[Path, dict]:
     return film, truth
 
 
-def frames(video: str | os.PathLike | bytes) -> Iterator[Image.Image]:
+def frames(video: str | os.PathLike | bytes, longest: int | None = None) -> Iterator[Image.Image]:
     """Returns an iterator over the frames of a video file, or of its bytes, in RGB; one frame at a time is in memory.
 
-    Videos that a phone marks as turned come upright. `image.info["time_s"]` is when a frame is shown, in seconds, which
-    is right for a variable frame rate too.
+    They come as a player shows them: turned, mirrored, with square pixels (the shorter way is stretched), without what
+    an edit list hides. Where the longer side exceeds `longest`, px, it is shrunk to it before RGB, which is faster.
 
-    Raises MediaError at once if the video is missing, empty, or not a video, and after the last good frame if more than
-    5 % of the frames that it should have are missing.
+    `image.info["time_s"]` is when a frame is shown, in seconds from the first, and always increases. Where the
+    container has no times (raw H.264, AVI) or gives two frames the same, or in a transport stream goes back or leaps
+    ahead by more than 10 s (films were joined), a frame follows after 1 / rate, and later times count from there.
+
+    Raises MediaError at once if the video is missing, empty, or not a video, and after the last good frame if it is
+    damaged, goes back in time, ends more than half a second before the container says so, or has one frame only.
     """
-    if isinstance(video, bytes | bytearray | memoryview):
-        folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)  # OpenCV reads files only
-        path, label = Path(folder.name) / "video", f"The video of {len(bytes(video))} bytes"
-        path.write_bytes(video)
-    elif isinstance(video, str | os.PathLike):
-        folder, path, label = None, Path(video).expanduser(), str(video)
-    else:
-        raise MediaError(f"A video comes from a path or bytes, not from {type(video).__name__}.")
-    if "://" in label:
-        raise MediaError(f"{label} is an address. Download the video and give its path.")
-    if not path.exists():
-        raise MediaError(f"There is no file {path.absolute()}. Check the spelling.")
-    if path.is_dir():
-        raise MediaError(f"{label} is a folder. Give the path of a video file.")
-    if path.stat().st_size == 0:
-        raise MediaError(f"{label} is empty (0 bytes). Save or download it again.")
-    # FFmpeg's complaints go past Python to the terminal, and the errors here say as much.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    import cv2  # heavy, and photographs do without
+    if isinstance(video, str) and "://" in video:
+        raise MediaError(f"{video} is an address. Download the video and give its path.")
+    from . import films  # loads FFmpeg, and photographs do without
 
-    logging = cv2.utils.logging
-    level = logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+    stream, label = _open(video, "a video", "a path or bytes")
+    images = _named(films.watch(stream, longest), label, films.FilmError)
+    next(images)  # opens the film, so that what can't be read is said at once
+    return images
+
+
+def _named(images, label, kind):
     try:
-        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    finally:
-        logging.setLogLevel(level)
-    good, first = capture.read() if capture.isOpened() else (False, None)
-    if not good:
-        capture.release()
-        raise MediaError(f"{label} is not a video that OpenCV can read, or is damaged. Save it as MP4 (H.264).")
-    return _frames(capture, first, label, folder)
-
-
-def _frames(capture, frame, label, folder):
-    import cv2
-
-    expected, count, good = capture.get(cv2.CAP_PROP_FRAME_COUNT), 0, True
-    try:
-        while good:
-            image = Image.fromarray(cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-            image.info["time_s"] = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            count += 1
-            yield image
-            good, frame = capture.read()
-        if count < 0.95 * expected - 1:
-            raise MediaError(
-                f"{label} ends after {count} of its {expected:.0f} frames: it is cut short. Copy or download it again."
-            )
-    finally:
-        capture.release()
-        if folder:
-            folder.cleanup()
-
-
-class StereoPair(NamedTuple):
-    """Two photographs of one scene, and what is known of them."""
-
-    left: Image.Image
-    right: Image.Image
-    K_left: np.ndarray  # (3, 3)
-    K_right: np.ndarray  # (3, 3)
-    pose: tuple[np.ndarray, np.ndarray]  # left camera to right camera: R (3, 3), t (3,) in metres
-    disparity: np.ndarray  # (h, w), px: a point at (x, y) on the left is at (x - disparity, y) on the right
-    depth: np.ndarray  # (h, w), metres from the left camera; both NaN where not measured
-
-
-def motorcycle() -> StereoPair:
-    """Returns the motorcycle of the Middlebury 2014 stereo benchmark (Scharstein et al.), rectified, 741 x 500 pixels.
-
-    K is the benchmark's of the full size, divided by four as it publishes it, without the half pixel: true principal
-    points lie .375 px further left and up. Raises MediaError where scikit-image, which holds it, is not installed.
-    """
-    left, right = photo("motorcycle_left"), photo("motorcycle_right")
-    with np.load(Path(find_spec("skimage").origin).parent / "data" / "motorcycle_disp.npz") as file:
-        disparity = next(iter(file.values()))
-    disparity = np.where(np.isfinite(disparity), disparity, np.nan).astype(float)
-    K_left = np.array([[994.978, 0, 311.193], [0, 994.978, 254.877], [0, 0, 1]])
-    K_right = np.array([[994.978, 0, 311.193 + 31.086], [0, 994.978, 254.877], [0, 0, 1]])
-    baseline = 0.193001
-    depth = K_left[0, 0] * baseline / (disparity + 31.086)
-    return StereoPair(left, right, K_left, K_right, (np.eye(3), np.array([-baseline, 0, 0])), disparity, depth)
+        yield from images
+    except kind as error:
+        raise MediaError(f"{label} {error}") from error

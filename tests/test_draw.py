@@ -1,6 +1,7 @@
 """`helpers.draw`: what stands on the axes, and what the notebook gets to see."""
 
 import io
+import tracemalloc
 from base64 import b64decode
 from itertools import combinations
 
@@ -112,6 +113,40 @@ def test_a_film_strip_fills_its_rows_from_the_left_and_shows_no_axes(count):
     assert all(box.width == pytest.approx(2 * box.height, rel=0.02) for box in boxes)
     assert all(box.width > 0.9 * 6 * 90 / columns for box in boxes)  # of 90 pixels per inch, hardly any are lost
     assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
+
+
+@pytest.mark.parametrize("kind", ["array", "photograph", "gray"])
+def test_large_photos_keep_their_coordinates(kind):
+    """A figure of 270 pixels across for pictures of 4001: a block of white pixels is seen where it stands."""
+    picture = np.zeros((3003, 4001, 3), np.uint8)
+    picture[1000:1200, 3000:3300] = 255
+    if kind == "gray":
+        picture = picture[..., 0] / 255
+    fig, axes = draw.photos({"": Image.fromarray(picture) if kind == "photograph" else picture, "b": picture}, width=6)
+    for panel in axes:
+        assert panel.get_xlim() == (-0.5, 4000.5) and panel.get_ylim() == (3002.5, -0.5)
+        assert panel.images[0].get_array().size < picture.size / 10
+        panel.set_title("")
+    fig.canvas.draw()
+    pixels = np.asarray(fig.canvas.buffer_rgba())[..., :3].mean(axis=-1)
+    for panel in axes:
+        box = panel.get_window_extent()
+        rows, columns = np.nonzero(pixels[::-1][round(box.y0) : round(box.y1), round(box.x0) : round(box.x1)] > 128)
+        to_data = panel.transData.inverted()
+        corners = to_data.transform(
+            [[box.x0 + columns.min(), box.y0 + rows.max() + 1], [box.x0 + columns.max() + 1, box.y0 + rows.min()]]
+        )
+        np.testing.assert_allclose(corners, [[3000, 1000], [3300, 1200]], atol=2 * 4001 / box.width)
+
+
+def test_many_large_photos_fit_into_memory():
+    picture = np.zeros((3000, 4000, 3), np.uint8)
+    tracemalloc.start()
+    fig, _ = draw.photos({f"{i}": picture for i in range(20)}, columns=5)
+    draw.rendered(fig)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # 36 MB are one of them, and 1350 MB were needed
 
 
 # Keypoints
