@@ -1,8 +1,9 @@
-"""Frames of films, decoded by FFmpeg (PyAV): what `media.frames` yields, and why it ends."""
+"""Frames of films, decoded by FFmpeg (PyAV): what `media.frames` yields, and why it ends.
 
-import av
+PyAV is loaded with the first film only: photographs do without.
+"""
+
 import numpy as np
-from av import logging
 from PIL import Image
 
 EARLY_S = 0.5  # a film may end this much before the time that its container states
@@ -19,6 +20,8 @@ def watch(stream, longest=None):
     Takes a binary stream, which is closed at the end. Raises FilmError in place of None if there is no frame, and after
     the last good frame if the film is damaged or cut short, or has no second one.
     """
+    import av
+
     count, last, shift, total = 0, 0, None, None
     try:  # without protocols, or a playlist would open other files and addresses
         with stream, av.open(stream, options={"protocol_whitelist": "none"}, metadata_errors="replace") as container:
@@ -56,8 +59,10 @@ def watch(stream, longest=None):
 
 def _film(container):
     """The stream with the largest frames, as ffmpeg chooses."""
+    from av.stream import Disposition
+
     pictures = container.streams.video
-    covers = [one for one in pictures if one.disposition & av.stream.Disposition.attached_pic]
+    covers = [one for one in pictures if one.disposition & Disposition.attached_pic]
     films = [one for one in pictures if one not in covers and one.codec_context]
     if not films or container.format.name == "tty":  # plain text
         only = ": only a cover picture" if covers else " that FFmpeg can read"
@@ -67,6 +72,8 @@ def _film(container):
 
 def _decoded(container, film, joined):
     """Yields the decoded frames, and after the last good one raises FFmpegError or EOFError if that is not the end."""
+    import av
+
     end, fault = None, None
     due = container.duration and (min(0, container.start_time or 0) + container.duration) / av.time_base - EARLY_S
     try:
@@ -89,6 +96,8 @@ def _packets(container):
 
     Its reader looks for the next place that makes sense, and only its log tells.
     """
+    from av import logging
+
     packets, level = container.demux(), logging.get_level()
     while True:
         with logging.Capture() as messages:

@@ -22,6 +22,8 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from helpers import films
+
 MAX_PIXELS = 64_000_000
 MAX_DOWNLOAD_BYTES = 100_000_000
 SILENCE_S, DOWNLOAD_S = 5, 30  # a server may be silent, and a download may last, this many seconds
@@ -260,16 +262,14 @@ def frames(video: str | os.PathLike | bytes, longest: int | None = None) -> Iter
     """
     if isinstance(video, str) and "://" in video:
         raise MediaError(f"{video} is an address. Download the video and give its path.")
-    from . import films  # loads FFmpeg, and photographs do without
-
     stream, label = _open(video, "a video", "a path or bytes")
-    images = _named(films.watch(stream, longest), label, films.FilmError)
+    images = _named(films.watch(stream, longest), label)
     next(images)  # opens the film, so that what can't be read is said at once
     return images
 
 
-def _named(images, label, kind):
+def _named(images, label):
     try:
         yield from images
-    except kind as error:
+    except films.FilmError as error:
         raise MediaError(f"{label} {error}") from error

@@ -32,7 +32,7 @@ def run(code, *folders):
     [("import helpers", set()), ("from helpers import checkpoints, media", {"numpy", "PIL", "huggingface_hub"})],
 )
 def test_import_is_light(statement, allowed):
-    heavy = {"torch", "transformers", "cv2", "matplotlib", "skimage", "scipy", "numpy", "PIL", "huggingface_hub"}
+    heavy = {"torch", "transformers", "cv2", "matplotlib", "skimage", "scipy", "numpy", "PIL", "huggingface_hub", "av"}
     result = run(f"{statement}; import sys; print(*sys.modules)")
     assert result.returncode == 0, result.stderr
     assert set(result.stdout.split()) & heavy <= allowed
@@ -114,11 +114,12 @@ ORDER = [
     "helpers.views",
     "helpers.metrics",
     "helpers.geometry",
-    "helpers.media",
     "helpers.checkpoints",
+    "helpers.media",
+    "helpers.films",
     "helpers",
 ]
-ALONE = {"helpers.media", "helpers.checkpoints", "helpers"}
+ALONE = {"helpers.checkpoints", "helpers.films", "helpers"}
 INVISIBLE = {"notebooks": {"training", "benchmarks"}}  # a reader has only `helpers` installed
 
 
