@@ -230,7 +230,7 @@ def test_phones_newer_formats_open_upright_whatever_the_name(tmp_path, pixels, k
 def test_a_jpeg_damaged_in_the_middle_is_reported(options, damage):
     """Pillow loads half of these with up to half of the rows wrong: libjpeg warns and fills in, and nobody hears it.
 
-    Tried on 200 files with damage of 1, 8 or 64 bytes, of which 118 came out visibly wrong: FFmpeg's decoder with
+    Tried on 240 files with damage of 1, 8 or 64 bytes, of which 118 came out visibly wrong: FFmpeg's decoder with
     `err_detect=explode` found 45 %, libjpeg's own warnings (through simplejpeg) 73 %; from 1 KB on, and where data are
     lost or the file ends, both find nearly all of them. FFmpeg's was chosen: it is here for the films, and it does not
     mind the few bytes too many that some cameras write before the end, which libjpeg warns of as well. Counting

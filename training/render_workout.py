@@ -5,9 +5,9 @@ photographed texture, from scikit-image; a gym ball rolls by in front and hides 
 lies its truth: `workout.npz` with the joints, and `workout.json` with the camera, the repetitions and their form. The
 same seed makes the same film, up to the last bit of a graphics driver's rounding.
 
-The film is H.264 in MP4. OpenCV's wheels bring a decoder for it on every platform, browsers and phones play it, and it
-takes 0.8 MB where Motion JPEG, the other choice that OpenCV reads everywhere, takes 13.5 MB (quality 50). Those wheels
-can't write it, so PyAV does; `pip install -r training/requirements.txt`.
+The film is H.264 in MP4, written by PyAV. Browsers and phones play it, OpenCV reads it as well on every platform,
+and it takes 0.8 MB where Motion JPEG, the other choice that all read everywhere, takes 13.5 MB (quality 50). PyVista,
+which draws, comes with `pip install -r training/requirements.txt`.
 """
 
 import argparse
