@@ -92,9 +92,9 @@ def _decoded(container, film, joined):
 
 
 def _packets(container):
-    """Yields the packets, of the sound too, which may last longer; raises EOFError where the container is damaged.
+    """Yields the packets, of the sound too, which may last longer; raises EOFError where Matroska or WebM is damaged.
 
-    Its reader looks for the next place that makes sense, and only its log tells.
+    FFmpeg then looks for the next place that makes sense, and only its log tells.
     """
     from av import logging
 
@@ -106,7 +106,7 @@ def _packets(container):
                 packet = next(packets, None)
             finally:
                 logging.set_level(level)
-        if any(name == container.format.name for _, name, _ in messages):
+        if any(name == "matroska,webm" for _, name, _ in messages):
             raise EOFError("the container is damaged")
         if packet is None:
             return

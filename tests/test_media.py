@@ -542,8 +542,8 @@ def test_a_film_trimmed_without_encoding_is_complete(tmp_path):
     damaged, trimmed, joined, turned, and of varying rate in MP4, Matroska, WebM, AVI and transport streams: none that
     is complete is refused, and a frame of 1920 x 1440 in 10 bits takes 18 ms instead of
     169 (and 12 ms at a `longest` of 640 px). What says that a film goes on: packets that are cut, frames that the
-    decoder marks as damaged, errors, what the container's reader logs as errors (Matroska's tells in no other way that
-    it skipped some), and the container's duration against the last packet of picture or sound. Tried and left: the
+    decoder marks as damaged, errors, what the reader of Matroska logs as errors (it tells in no other way that it
+    skipped some), and the container's duration against the last packet of picture or sound. Tried and left: the
     number of frames that a container states, which counts hidden ones and is missing in Matroska, and a strict decoder
     (`err_detect=explode`), which refuses whole films cut at an open group of pictures and found no more.
     """
