@@ -98,14 +98,16 @@ def _packets(container):
     """
     from av import logging
 
-    packets, level = container.demux(), logging.get_level()
+    packets, level, once = container.demux(), logging.get_level(), logging.get_skip_repeated()
     while True:
         with logging.Capture() as messages:
             logging.set_level(logging.ERROR)
+            logging.set_skip_repeated(False)  # or the same message of the next film would be held back
             try:
                 packet = next(packets, None)
             finally:
                 logging.set_level(level)
+                logging.set_skip_repeated(once)
         if any(name == "matroska,webm" for _, name, _ in messages):
             raise EOFError("the container is damaged")
         if packet is None:
