@@ -393,7 +393,7 @@ def test_bytes_are_bits_and_match_by_hamming_distance_as_in_opencv(ratio):
 
 
 def test_bits_and_numbers_do_not_match():
-    with pytest.raises(ValueError, match="One kind of descriptors is bits .* uint8 and float64"):
+    with pytest.raises(ValueError, match=r"One kind of descriptors is bits .* uint8 and float64"):
         mutual_matches(np.ones((3, 8), dtype=np.uint8), np.ones((3, 8)))
 
 
