@@ -1,4 +1,4 @@
-"""Robust homographies, relative and absolute poses: what `helpers.geometry` did before, PoseLib, and plain OpenCV.
+"""Robust relative poses, absolute poses and homographies: our own refinement of before, PoseLib, and plain OpenCV.
 
     python -m benchmarks.poses [--scenes 60] [--json FILE]
 
@@ -12,7 +12,9 @@ pose, the camera's position, in mm, and its rotation for the failures; homograph
 (infinite where there is none). A failure is more than 5 degrees, or 5 px. Time: of the process, one thread, over that
 of PoseLib.
 
-Before: MAGSAC++ in OpenCV, refined by SciPy's least squares with the Cauchy loss over the inliers.
+Before: MAGSAC++ in OpenCV, refined by SciPy's least squares with the Cauchy loss over the inliers. For homographies
+`helpers.geometry` keeps MAGSAC++, which needs no refinement: smaller errors than PoseLib's in a quarter of the time.
+OpenCV: its own RANSAC, with as high a confidence and without refinement of ours.
 """
 
 import argparse
@@ -22,6 +24,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import poselib
 from scipy.optimize import least_squares
 from scipy.spatial.transform import Rotation
 
@@ -115,8 +118,8 @@ def absolute_opencv(points, pixels):
     return cv2.Rodrigues(turn)[0], shift.ravel()
 
 
-def homography_opencv(method):
-    return lambda source, target: cv2.findHomography(source, target, method, 3.0, maxIters=5000, confidence=0.9999)[0]
+def homography_opencv(source, target):
+    return cv2.findHomography(source, target, cv2.RANSAC, 3.0, maxIters=5000, confidence=0.9999)[0]
 
 
 # Each task: method -> (pixels1, pixels2, points) -> estimate; and estimate, truth -> error, failed.
@@ -158,9 +161,9 @@ TASKS = {
     "homography, px": (
         homography_error,
         {
-            "before": lambda one, two, _: homography_opencv(cv2.USAC_MAGSAC)(one, two),
-            "PoseLib": lambda one, two, _: fit_homography(one, two)[0],
-            "OpenCV": lambda one, two, _: homography_opencv(cv2.RANSAC)(one, two),
+            "before": lambda one, two, _: fit_homography(one, two)[0],
+            "PoseLib": lambda one, two, _: poselib.estimate_homography(one, two, {"max_reproj_error": 3.0}, {})[0],
+            "OpenCV": lambda one, two, _: homography_opencv(one, two),
         },
     ),
 }

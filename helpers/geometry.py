@@ -83,21 +83,21 @@ def rescale(x, y):
 def fit_homography(source, target, threshold=3.0):
     """Robust homography (3, 3) between matched points (N, 2), and its inliers (N,), bool.
 
-    By PoseLib: RANSAC, then least squares over the inliers with the Cauchy loss. An inlier's reprojection error is at
-    most `threshold`, in the unit of `target`. (None, all False) where the matches fix no homography, or where wrong
-    ones would agree as well by chance, as any four do.
+    By OpenCV's MAGSAC++ (Barath et al. 2020), which is more exact here than PoseLib (`benchmarks.poses`). An inlier's
+    reprojection error is at most `threshold`, in the unit of `target`. (None, all False) where the matches fix no
+    homography, or where wrong ones would agree as well by chance, as any four do.
 
     Raises TooFewPoints below four matches; ValueError where lengths differ, for wrong shapes and NaN.
     """
     source, target = as_points(source, "source"), as_points(target, "target")
     _enough("A homography", 4, source=source, target=target)
-    homography, found = poselib.estimate_homography(source, target, {"max_reproj_error": threshold}, {})
-    inliers = np.array(found["inliers"], dtype=bool)
+    homography, mask = cv2.findHomography(source, target, cv2.USAC_MAGSAC, threshold, maxIters=5000, confidence=0.9999)
+    inliers = np.zeros(len(source), dtype=bool) if mask is None else mask.ravel().astype(bool)
     by_chance = pi * threshold**2 / np.prod(np.ptp(target, axis=0) + threshold)
     on_a_line = _on_a_line(source[inliers]) or _on_a_line(target[inliers])
-    if on_a_line or _by_chance(inliers, by_chance, 4, 1, source, target):
+    if homography is None or on_a_line or _by_chance(inliers, by_chance, 4, 1, source, target):
         return None, np.zeros(len(source), dtype=bool)
-    return homography / homography[2, 2], inliers
+    return homography, inliers
 
 
 def _by_chance(inliers, probability, sample, models, *points):

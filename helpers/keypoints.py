@@ -131,8 +131,8 @@ def refine(points, scores, radius=4):
 def mutual_matches(descriptors1, descriptors2, ratio=None):
     """Pairs of descriptors that are each other's nearest neighbour: int (K, 2), rows of the first and of the second.
 
-    Squared distances are rounded to a millionth of the largest squared length, so that rounding errors decide nothing;
-    of equally near ones, the first counts.
+    Squared distances are rounded to 1e-5 of the largest squared length, so that rounding errors decide nothing; of
+    equally near ones, the first counts.
 
     Args:
         descriptors1, descriptors2: (N, D) and (M, D). Floats by Euclidean distance; uint8 are bits, as ORB's, by
@@ -155,7 +155,7 @@ def mutual_matches(descriptors1, descriptors2, ratio=None):
         if len(bad := np.flatnonzero(~np.isfinite(d).all(axis=1))):
             raise ValueError(f"{name} holds NaN or infinity in {len(bad)} rows, first in row {bad[0]}: drop them.")
     lengths1, lengths2 = (a**2).sum(1), (b**2).sum(1)
-    unit = 1e-6 * max(lengths1.max(), lengths2.max(), 1e-30)
+    unit = 1e-5 * max(lengths1.max(), lengths2.max(), 1e-30)
     limit = None if ratio is None else ratio if bits else ratio**2  # of squared distances, which Hamming's are
     forward, backward, nearest = np.zeros(len(a), int), np.zeros(len(b), int), np.full(len(b), np.inf)
     for rows in np.array_split(np.arange(len(a)), -(-len(a) * len(b) // 10_000_000)):  # blocks of 40 MB

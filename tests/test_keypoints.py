@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import ndimage
 from scipy.spatial import cKDTree
+from scipy.spatial.distance import cdist
 from transformers import (
     AutoImageProcessor,
     AutoModelForKeypointDetection,
@@ -25,7 +26,7 @@ from transformers.models.superpoint.modeling_superpoint import SuperPointKeypoin
 
 from helpers import checkpoints, media
 from helpers.geometry import inside, warp_points
-from helpers.keypoints import detect, match_photos, mutual_matches, refine, score_map, sift, to_pixels
+from helpers.keypoints import Keypoints, detect, match_photos, mutual_matches, refine, score_map, sift, to_pixels
 from helpers.views import rotation, warp
 
 seeds = st.integers(0, 2**32 - 1)
@@ -217,7 +218,9 @@ def test_detect_finds_what_the_model_returns(trained):
     expected = outputs.keypoints[0].numpy() * image.size
     found = detect(trained, processor(), image, 200, threshold=0.001, radius=6, subpixel=False)
     rows = [np.linalg.norm(expected - point, axis=1).argmin() for point in found.points]
-    assert len(set(rows)) == len(expected) == 200
+    assert len(expected) == 200 and len(set(rows)) >= 198  # of those that are equally strong, others may be in
+    kept = np.linalg.norm(expected[rows] - found.points, axis=1) < 1
+    rows, found = np.array(rows)[kept], Keypoints(*(values[kept] for values in found))
     np.testing.assert_allclose(found.points, expected[rows], atol=1e-3)
     np.testing.assert_allclose(found.scores, outputs.scores[0].numpy()[rows], atol=1e-6)
     np.testing.assert_allclose(found.descriptors, outputs.descriptors[0].numpy()[rows], atol=1e-5)
@@ -228,8 +231,8 @@ def test_detect_leaves_model_and_processor_as_they_were(trained):
     prepare, image = processor(), media.photo("coffee").resize((96, 64))
     before = state(trained, prepare)
     detect(trained, prepare, image, 5, threshold=0.3, radius=9, size=(64, 96))
-    with pytest.raises(RuntimeError):
-        detect(trained, prepare, image, 5, radius=-7)  # the suppression refuses it, half way
+    with pytest.raises(ValueError, match="nms_radius"):
+        detect(trained, prepare, image, 5, radius=-7)  # transformers refuses it, half way
     assert state(trained, prepare) == before
 
 
@@ -276,19 +279,15 @@ def test_detect_shows_the_network_the_size_asked_for(trained, monkeypatch, size,
 
 
 def test_detect_returns_pixels_of_the_photograph_whatever_the_network_sees(trained):
-    dots = np.zeros((300, 400))
-    true = np.stack(np.meshgrid(np.arange(60, 380, 80), np.arange(60, 280, 60)), -1).reshape(-1, 2) + 0.3
-    y, x = np.indices(dots.shape)
-    for cx, cy in true:
-        dots += np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * 3**2))
-    image = Image.fromarray(np.uint8(255 * dots.clip(0, 1))).convert("RGB")
-    for size in (None, (600, 800), (240, 320)):
-        found = detect(trained, processor(), image, 60, size=size)
-        distance, _ = cKDTree(found.points).query(true)
-        nearest = found.points[cKDTree(found.points).query(true)[1]][distance < 3]
-        assert len(nearest) >= 8
-        bias = (nearest - true[distance < 3]).mean(axis=0)
-        assert np.abs(bias).max() < 0.5  # of 0.5 px lost by truncation, and half a network pixel
+    y, x = np.indices((300, 400))
+    board = np.where(((x + 0.5) // 50 + (y + 0.5) // 50) % 2, 220, 30)  # corners lie between pixels, at 49.5, 99.5 ...
+    corners = np.stack(np.meshgrid(np.arange(1, 8), np.arange(1, 6)), -1).reshape(-1, 2) * 50 - 0.5
+    image = Image.fromarray(board.astype(np.uint8)).convert("RGB")
+    for size in (None, (600, 800), (240, 320), (240, 400)):
+        distance, nearest = cKDTree(detect(trained, processor(), image, 200, size=size).points).query(corners)
+        assert (distance < 2).mean() > 0.8
+        found = detect(trained, processor(), image, 200, size=size).points[nearest]
+        assert np.abs((found - corners)[distance < 2].mean(axis=0)).max() < 0.3
 
 
 def test_detect_on_nothing(trained):
@@ -425,14 +424,15 @@ def test_of_equal_descriptors_the_first_counts():
 
 def test_blocks_change_nothing():
     rng = np.random.default_rng(0)
-    first = rng.normal(size=(5000, 8)).astype(np.float32)
-    second = first[rng.permutation(5000)[:4500]] + rng.normal(0, 0.1, (4500, 8)).astype(np.float32)
-    first[4990:], second[4400:] = first[:10], second[:100]  # equal ones in different blocks
-    pairs = mutual_matches(first, second, ratio=0.9)
-    (to_second, near), (to_first, _) = cKDTree(second).query(first, k=2)[::-1], cKDTree(first).query(second)[::-1]
-    passed = near[:, 0] < 0.9 * near[:, 1]
-    expected = {(i, to_second[i, 0]) for i in np.flatnonzero(passed) if to_first[to_second[i, 0]] == i}
-    assert as_set(pairs) == expected and len(expected) > 500
+    first = rng.integers(0, 9, (4000, 6))  # small whole numbers: exact distances, and many ties across the blocks
+    second = rng.permutation(first)[:3500] + rng.integers(-1, 2, (3500, 6))
+    distances = cdist(first, second, "sqeuclidean").round().astype(int)
+    forward, backward = distances.argmin(1), distances.argmin(0)
+    best, runner_up = np.partition(distances, 1, axis=1)[:, :2].T
+    mutual = backward[forward] == np.arange(len(first))
+    for ratio, keep in ((None, mutual), (0.8, mutual & (best < 0.64 * runner_up))):
+        assert keep.sum() > 100 and len(first) * len(second) > 10_000_000
+        assert as_set(mutual_matches(first, second, ratio)) == {(i, forward[i]) for i in np.flatnonzero(keep)}
 
 
 def test_50_000_descriptors_fit_into_memory():
