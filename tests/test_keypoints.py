@@ -380,9 +380,8 @@ def test_bytes_are_bits_and_match_by_hamming_distance_as_in_opencv(ratio):
     image = np.asarray(media.photo("coffee").convert("L"))
     first = np.unique(cv2.ORB_create(300).detectAndCompute(image, None)[1], axis=0)
     rng = np.random.default_rng(0)
-    second = rng.permutation(
-        first ^ np.packbits(rng.random((*first.shape, 8)) < 0.1, axis=2)[..., 0]
-    )  # some bits fall over
+    fallen = np.packbits(rng.random((*first.shape, 8)) < 0.1, axis=2)[..., 0]
+    second = rng.permutation(first ^ fallen)
     distances = np.array([[cv2.norm(a, b, cv2.NORM_HAMMING) for b in second] for a in first])
     forward, backward = distances.argmin(1), distances.argmin(0)
     best, runner_up = np.sort(distances, axis=1)[:, :2].T
