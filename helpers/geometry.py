@@ -255,7 +255,8 @@ def camera_pose(points, pixels, K, threshold=2.0):
     if _on_a_line(points):
         raise NoPose(on_a_line)
     (seen, camera), centre = _for_poselib(pixels, K), points.mean(axis=0)
-    pose, found = poselib.estimate_absolute_pose(seen, points - centre, camera, {"max_reproj_error": threshold}, {})
+    options = {"max_reproj_error": threshold}, {"loss_scale": threshold / 4}  # as for matches of SuperPoint
+    pose, found = poselib.estimate_absolute_pose(seen, points - centre, camera, *options)
     inliers = np.array(found["inliers"], dtype=bool)
     _explained(inliers, pi * threshold**2 / np.prod(np.ptp(pixels, axis=0) + threshold), 3, 4, points, pixels)
     if _on_a_line(points[inliers]):
