@@ -11,7 +11,8 @@ import skimage.data
 from PIL import Image
 
 from benchmarks import keypoints as benchmark
-from helpers.geometry import inside, warp_points
+from benchmarks import poses
+from helpers.geometry import IDENTITY, inside, project, warp_points
 from helpers.views import random_homography
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
@@ -158,3 +159,26 @@ def test_markdown_has_a_line_a_detector_and_leaves_gaps():
         "| ours | 0.812 | 42 |",
         "| SIFT |  | 9 |",
     ]
+
+
+# Poses
+
+
+def test_scenes_of_poses_are_what_they_say():
+    for flat in (False, True):
+        pixels1, pixels2, points, pose = poses.scene(3, wrong=0.2, noise=0.5, flat=flat)
+        for pixels, where in ((pixels1, IDENTITY), (pixels2, pose)):
+            errors = (pixels - project(points, poses.K, where))[40:]
+            assert errors.std() == pytest.approx(0.5, rel=0.1)
+        assert np.median(np.linalg.norm(pixels2 - project(points, poses.K, pose), axis=1)[:40]) > 50
+        flatness = np.linalg.svd(points - points.mean(axis=0), compute_uv=False)
+        assert (flatness[2] < 1e-6 * flatness[0]) == flat
+
+
+@pytest.mark.parametrize("task", poses.TASKS)
+def test_all_estimators_of_poses_find_easy_scenes(task):
+    limit = {"relative pose, deg": 3, "absolute pose, mm": 10, "homography, px": 3}[task]
+    rows = poses.measure(task, wrong=0.2, noise=0.5, scenes=4)
+    assert list(rows) == ["before", "PoseLib", "OpenCV"]
+    for row in rows.values():
+        assert 0 < row["median"] < limit and row["failures"] == 0 and row["seconds"] > 0

@@ -1,7 +1,7 @@
 """What goes wrong, without an error, when transformers' keypoint matchers are used as documented; and the way round it.
 
 Each test judges two ways by one check under a known homography: the notebooks' way must pass it, and the trap must fail
-it. Where a trap passes, a newer transformers has mended it: then its warning in notebook 02, section 7, goes.
+it. Where a trap passes, a newer transformers has mended it: then its warning in the notebook on matching goes.
 """
 
 from types import SimpleNamespace
@@ -29,7 +29,7 @@ from helpers import checkpoints
 from helpers.geometry import warp_points
 from helpers.keypoints import to_pixels
 
-MENDED = "transformers seems to have mended this: remove the warning from notebook 02, section 7 ({})"
+MENDED = "transformers seems to have mended this: remove the warning from the notebook on matching ({})"
 NETWORK = (160, 216)  # small, for speed
 
 
