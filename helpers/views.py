@@ -1,6 +1,6 @@
 """Views of which the truth is known: warped, disturbed and pasted photographs, a cube, and new views of a scene.
 
-All return RGB `PIL.Image.Image`. Homographies map pixels to pixels, poses are world to camera; see `helpers.geometry`.
+Pictures are RGB `PIL.Image.Image`, homographies map pixels to pixels, poses are world to camera; see `helpers.geometry`.
 """
 
 import cv2
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import distance_transform_edt
 
-from helpers.geometry import IDENTITY, backproject, compose, invert, project, rescale, transform, warp_points
+from helpers.geometry import IDENTITY, backproject, compose, inside, invert, project, rescale, transform, warp_points
 
 
 def random_homography(image_size, rng, rotation_deg=25.0, scale=(0.75, 1.3), perspective=0.1, shift=0.08):
@@ -155,18 +155,16 @@ def view_from(image, depth, K, pose):
     rows, columns = np.mgrid[0 : image.height : 0.5, 0 : image.width : 0.5] - 0.25
     finer = depth.repeat(2, axis=0).repeat(2, axis=1)
     surface = backproject(np.column_stack([columns.ravel(), rows.ravel()]), finer.ravel(), K)
-    z = transform(surface, pose)[:, 2]
-    surface, z = surface[z > 0], z[z > 0]
-    x, y = np.rint(project(surface, K, pose)).astype(int).T
-    seen = (x >= 0) & (y >= 0) & (x < image.width) & (y < image.height)
+    pixels = np.rint(project(surface, K, pose))
+    seen = inside(pixels, depth.shape)
+    x, y = pixels[seen].astype(int).T
     nearest = np.full(depth.shape, np.inf)
-    np.minimum.at(nearest, (y[seen], x[seen]), z[seen])
+    np.minimum.at(nearest, (y, x), transform(surface[seen], pose)[:, 2])
     behind = cv2.dilate(np.where(np.isinf(nearest), 0, nearest), np.ones((5, 5)))  # closes thin cracks
     nearest = np.where(np.isinf(nearest), behind, nearest)
     # Then each pixel of the new view looks up its colour where the photograph shows its point.
     y, x = np.indices(depth.shape)
-    pixels = np.column_stack([x.ravel(), y.ravel()])
-    world = transform(backproject(pixels, nearest.ravel(), K), invert(pose))
+    world = transform(backproject(np.column_stack([x.ravel(), y.ravel()]), nearest.ravel(), K), invert(pose))
     source = project(world, K, IDENTITY).reshape(*depth.shape, 2).astype(np.float32)
     colours, shown = (cv2.remap(values, source, None, cv2.INTER_LINEAR) for values in (np.asarray(image), depth))
     hidden = shown < world[:, 2].reshape(depth.shape) - 0.1
