@@ -1,6 +1,6 @@
 """Views of which the truth is known: warped, disturbed and pasted photographs, a cube, and new views of a scene.
 
-Pictures are RGB `PIL.Image.Image`, homographies map pixels to pixels, poses are world to camera; see `helpers.geometry`.
+Pictures are RGB `PIL.Image.Image`, homographies map pixels to pixels, poses are world to camera, as in `geometry`.
 """
 
 import cv2
