@@ -13,7 +13,7 @@ pose, the camera's position, in mm, and its rotation for the failures; homograph
 of PoseLib.
 
 Before: MAGSAC++ in OpenCV, refined by SciPy's least squares with the Cauchy loss over the inliers. For homographies
-`helpers.geometry` keeps MAGSAC++, which needs no refinement: smaller errors than PoseLib's in a quarter of the time.
+`helpers.geometry` keeps MAGSAC++, whose errors are smaller than those of PoseLib with no refinement of ours.
 OpenCV: its own RANSAC, with as high a confidence and without refinement of ours.
 """
 
