@@ -10,12 +10,13 @@ from PIL import Image, ImageColor
 # Okabe & Ito 2008; each method keeps its colour, marker and line through a whole notebook.
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = OKABE_ITO
+DPI = 110  # dots an inch of every figure
 
 
 def figure(rows=1, columns=1, width=8.0, height=4.0, **options):
     """A matplotlib figure and its axes, for `show`; `width` and `height` in inches."""
     with plt.ioff():
-        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", dpi=90, **options)
+        return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", dpi=DPI, **options)
 
 
 def photos(pictures, width=9.0, columns=None):
