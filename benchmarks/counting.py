@@ -90,7 +90,7 @@ def lifter():
 
 def lifted(joints, times, rng):
     views = seen_from(joints[None].astype(np.float32), rng)[0]
-    return lift(lifter(), observed(views[:, None], rng)[:, 0], np.eye(3), 1 / times[1])
+    return lift(lifter(), observed(views[:, None], rng)[:, 0], np.eye(3), times)
 
 
 def counts(method, folder, subjects, see=exact, seed=0):

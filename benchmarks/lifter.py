@@ -205,7 +205,7 @@ def bone_stability(model, motion, noise=0.01, seed=0):
             continue
         points = observed(world[:, None], rng, noise)[:, 0]
         points[~ok] = np.nan
-        both = lift(model, points, np.eye(3), motion.fps[first])[ok], world[ok]
+        both = lift(model, points, np.eye(3), np.arange(len(points)) / motion.fps[first])[ok], world[ok]
         lengths = np.array([[np.linalg.norm(j[:, a] - j[:, b], axis=1) for a, b in BONES] for j in both])
         mean = lengths.mean(2)
         results.append([*(lengths.std(2) / mean).mean(1), np.abs(mean[0] / mean[1] - 1).mean()])

@@ -76,9 +76,13 @@ def box_of(joints, margin=0.15):
 
     Grown on every side by `margin` times its longer side, as joints lie inside the body, and people move on.
 
-    Raises NoPerson if fewer than `FEWEST` joints were seen.
+    Raises ValueError for another shape, and NoPerson if fewer than `FEWEST` joints were seen.
     """
     joints = np.asarray(joints, dtype=float)
+    if joints.ndim != 2 or joints.shape[1] != 2:
+        raise ValueError(
+            f"joints must have shape (N, 2), px, not {joints.shape}: one person's, x and y without scores."
+        )
     seen = joints[np.isfinite(joints).all(-1)]
     if len(seen) < FEWEST:
         raise NoPerson(

@@ -285,8 +285,11 @@ def head_angles_deg(R):
     """Yaw, pitch and roll in degrees of a head's rotation (3, 3) to OpenCV's camera frame; the identity is frontal.
 
     Yaw is positive where the nose points to the right of the image, pitch where it points up, roll where the head leans
-    to the right of the image. R = Ry(-yaw) Rx(-pitch) Rz(roll).
+    to the right of the image. R = Ry(-yaw) Rx(-pitch) Rz(roll). Raises ValueError for NaN and another shape.
     """
+    R = np.asarray(R, dtype=float)
+    if R.shape != (3, 3) or not np.isfinite(R).all():
+        raise ValueError(f"R must be a rotation (3, 3) without NaN, not {R.tolist()}: was a face found in this frame?")
     yaw, pitch, roll = Rotation.from_matrix(R).as_euler("YXZ", degrees=True)
     return {"yaw": -float(yaw), "pitch": -float(pitch), "roll": float(roll)}
 

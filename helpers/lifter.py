@@ -9,6 +9,7 @@ from helpers.bodies import FEWEST, HIPS, LIMBS
 from helpers.geometry import as_intrinsics
 
 BODY_M = 1.324  # trunk, thigh and shin of the lifter's body together, as for a stature of 1.70 m (Winter 2009)
+LONGEST_S = 0.5  # between frames, to interpolate
 
 
 class BodyLifter(nn.Module, PyTorchModelHubMixin):
@@ -77,32 +78,38 @@ def lift_windows(model, points, K=None):
     return found @ turns
 
 
-def lift(model, joints, K=None, fps=25.0):
+def lift(model, joints, K=None, times=None):
     """Lift a person's 2D joints to 3D, frame by frame, each with its neighbours in time.
 
     Args:
         model: `BodyLifter`, in eval mode.
         joints: (F, 12, 2), px, of `LIMBS`; NaN where not seen. A photograph is one frame.
         K: intrinsics (3, 3), or None if they are unknown: then less accurate, above all off the image's middle.
-        fps: frames per second.
+        times: (F,), s, increasing; they need not be regular. None for a photograph. Neighbours `spacing_s` apart are
+            interpolated between two frames, unless these are more than `LONGEST_S` apart.
 
     Returns (F, 12, 3): metres of a body of average size (see `BodyLifter`), axes of OpenCV's camera (x right, y down, z
     away from it), origin in the middle of the hips; NaN for frames with fewer than `FEWEST` joints.
 
-    Raises ValueError for another shape, a wrong frame rate or `K`, and if no frame has enough joints.
+    Raises ValueError for other shapes, times that don't increase, a wrong `K`, and if no frame has enough joints.
     """
     joints = np.asarray(joints, dtype=float)
+    joints = np.where(np.isfinite(joints), joints, np.nan)
     if joints.ndim != 3 or joints.shape[1:] != (12, 2):
         raise ValueError(f"joints must have shape (frames, 12, 2), not {joints.shape}: rows as in LIMBS.names.")
-    if not fps > 0:
-        raise ValueError(f"fps must be positive, not {fps}.")
+    times = np.zeros(1) if times is None and len(joints) == 1 else np.asarray(times, dtype=float)
+    if times.shape != joints.shape[:1] or not (np.diff(times) > 0).all():
+        raise ValueError(f"{len(joints)} frames need as many increasing times, s, not {times.shape}: one each.")
     enough = np.isfinite(joints).all(-1).sum(1) >= FEWEST
     if not enough.any():
         raise ValueError(f"Lifting needs {FEWEST} of the 12 joints in a frame; none of {len(joints)} frames has them.")
-    steps = max(1, round(model.spacing_s * fps)) * (np.arange(model.frames) - model.frames // 2)
-    rows = np.flatnonzero(enough)[:, None] + steps
-    inside = (rows >= 0) & (rows < len(joints))
-    windows = np.where(inside[..., None, None], joints[rows.clip(0, len(joints) - 1)], np.nan)
+    moments = times[enough][:, None] + model.spacing_s * (np.arange(model.frames) - model.frames // 2)
+    after = np.searchsorted(times, moments - 1e-6).clip(max=len(times) - 1)
+    before = np.where(times[after] <= moments + 1e-6, after, after - 1).clip(0)  # the same, where a frame is there
+    span = times[after] - times[before]
+    share = ((moments - times[before]) / np.where(span > 0, span, np.inf))[..., None, None]
+    windows = joints[before] + share * (joints[after] - joints[before])
+    windows[(moments < times[0] - 1e-6) | (moments > times[-1] + 1e-6) | (span > LONGEST_S + 1e-6)] = np.nan
     found = np.full((len(joints), 12, 3), np.nan)
     found[enough] = lift_windows(model, windows, K)
     return found

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -100,6 +101,12 @@ def test_a_box_holds_the_joints_seen_and_a_margin_of_its_longer_side():
     np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
     joints[6] = [500, np.nan]  # not seen
     np.testing.assert_allclose(box_of(joints, margin=0), [10, 20, 20, 100])
+
+
+@pytest.mark.parametrize("shape", [(17, 3), (2, 17, 2), (17,)])
+def test_a_box_is_of_one_persons_places_in_the_image(shape):
+    with pytest.raises(ValueError, match=rf"shape \(N, 2\), px, not {re.escape(str(shape))}: one person's, x and y w"):
+        box_of(np.zeros(shape))
 
 
 @pytest.mark.parametrize("seen", [0, FEWEST - 1])

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from helpers import checkpoints
-from helpers.bodies import FEWEST, LIMBS
+from helpers import checkpoints, media
+from helpers.bodies import COCO, FEWEST, LIMBS
 from helpers.geometry import project
 from helpers.lifter import BodyLifter, lift, lift_windows, lifter_inputs
 from helpers.metrics import mpjpe_mm
@@ -114,17 +114,46 @@ def test_the_output_turns_with_the_camera(untrained):
 
 def test_a_window_is_cut_in_seconds_and_ends_with_the_clip(untrained):
     pixels = project(STANDING + ahead(3), K)[None].repeat(40, 0) + np.arange(40)[:, None, None]
-    slow = lift(untrained, pixels, K, fps=10)  # every frame
-    np.testing.assert_allclose(lift(untrained, pixels.repeat(3, 0)[1:], K, fps=30)[3:-3:3], slow[1:-1], atol=1e-6)
+    slow = lift(untrained, pixels, K, np.arange(40) / 10)  # every frame
+    np.testing.assert_allclose(
+        lift(untrained, pixels.repeat(3, 0)[1:-1], K, np.arange(118) / 30)[3:-3:3], slow[1:-1], atol=1e-6
+    )
     alone = pixels[:5].copy()
-    np.testing.assert_allclose(lift(untrained, alone, K, 10)[2], slow[2], atol=1e-6)
-    assert not np.allclose(lift(untrained, alone, K, 10)[4], slow[4], atol=1e-4)
+    np.testing.assert_allclose(lift(untrained, alone, K, np.arange(5) / 10)[2], slow[2], atol=1e-6)
+    assert not np.allclose(lift(untrained, alone, K, np.arange(5) / 10)[4], slow[4], atol=1e-4)
+
+
+def test_windows_are_cut_by_time_where_the_rate_falls(bundled):
+    truth = media.clip("workout")[1]
+    joints, clock = truth["joints_3d"][:, COCO.limbs], truth["times"]
+    times = np.concatenate([clock[clock < 11], clock[clock >= 11][::4]])  # from 20 to 5 frames a second
+    world, row = joints[np.isin(clock, times)], np.flatnonzero(np.isin(clock, times))
+    camera = world @ truth["R"].T + truth["t"]
+    pixels = project(camera.reshape(-1, 3), truth["K"]).reshape(-1, 12, 2)
+    whole = project((joints @ truth["R"].T + truth["t"]).reshape(-1, 3), truth["K"]).reshape(-1, 12, 2)
+    all_frames = lift(bundled, whole, truth["K"], clock)[row]
+    by_time, by_rate = (
+        np.mean(mpjpe_mm(lift(bundled, pixels, truth["K"], when), all_frames))
+        for when in (times, np.linspace(times[0], times[-1], len(times)))
+    )
+    assert by_time < 6 and by_rate > 15
+    np.testing.assert_allclose(lift(bundled, pixels, truth["K"], times)[:200], all_frames[:200], atol=1e-5)
+
+
+def test_the_last_bits_of_a_time_and_a_missing_neighbour_change_little(untrained):
+    pixels = project(STANDING + ahead(3), K)[None].repeat(40, 0) + np.arange(40)[:, None, None]
+    times = np.arange(40) / 25  # 0.1 s lies between two frames
+    found = lift(untrained, pixels, K, times)
+    np.testing.assert_allclose(lift(untrained, pixels, K, times * (1 + 1e-9) + 1e3), found, atol=1e-5)
+    late = np.where(np.arange(40) < 20, times, times + 20)  # nobody filmed in between
+    cut = [lift(untrained, pixels[part], K, times[part]) for part in (slice(20), slice(20, None))]
+    np.testing.assert_allclose(lift(untrained, pixels, K, late), np.concatenate(cut), atol=1e-5)
 
 
 def test_frames_with_too_few_joints_are_nan_and_others_are_lifted(untrained):
     pixels = project(STANDING + ahead(3), K)[None].repeat(6, 0)
     pixels[2, : 13 - FEWEST], pixels[3, : 12 - FEWEST] = np.nan, np.nan
-    found = lift(untrained, pixels, K)
+    found = lift(untrained, pixels, K, np.arange(6) / 25)
     np.testing.assert_array_equal(np.isnan(found).all((1, 2)), [False, False, True, False, False, False])
     assert np.isfinite(found[[0, 1, 3, 4, 5]]).all()
 
@@ -135,11 +164,17 @@ def test_frames_with_too_few_joints_are_nan_and_others_are_lifted(untrained):
         (np.zeros((12, 2)), {}, r"shape \(frames, 12, 2\), not \(12, 2\)"),
         (np.zeros((4, 17, 2)), {}, r"not \(4, 17, 2\): rows as in LIMBS.names"),
         (np.zeros((4, 12, 3)), {}, r"not \(4, 12, 3\)"),
-        (np.zeros((0, 12, 2)), {}, r"none of 0 frames"),
-        (np.full((4, 12, 2), np.nan), {}, r"Lifting needs 6 of the 12 joints in a frame; none of 4 frames has them"),
-        (np.zeros((4, 12, 2)), {"fps": 0}, r"fps must be positive, not 0"),
-        (np.zeros((4, 12, 2)), {"fps": np.nan}, r"fps must be positive, not nan"),
-        (np.zeros((4, 12, 2)), {"K": np.zeros((3, 3))}, r"K .* is singular"),
+        (np.zeros((0, 12, 2)), {"times": []}, r"none of 0 frames"),
+        (
+            np.full((4, 12, 2), np.nan),
+            {"times": range(4)},
+            r"Lifting needs 6 of the 12 joints in a frame; none of 4 frames has them",
+        ),
+        (np.zeros((4, 12, 2)), {}, r"4 frames need as many increasing times, s, not \(\)"),
+        (np.zeros((4, 12, 2)), {"times": 25}, r"4 frames need as many increasing times, s, not \(\)"),
+        (np.zeros((4, 12, 2)), {"times": [0, 1, 1, 2]}, r"4 frames need as many increasing times"),
+        (np.zeros((4, 12, 2)), {"times": [0, 1, np.nan, 2]}, r"4 frames need as many increasing times"),
+        (np.zeros((4, 12, 2)), {"times": range(4), "K": np.zeros((3, 3))}, r"K .* is singular"),
     ],
 )
 def test_bad_input_is_refused_in_words(untrained, joints, how, message):
