@@ -104,7 +104,7 @@ def main_movement(signals, times):
         weights = covariance @ weights + 1e-9  # of signals that keep still, any
         weights /= np.linalg.norm(weights)
     known = weights**2 @ np.isfinite(sides)
-    return np.where(known >= 0.5, weights @ np.nan_to_num(sides) / known.clip(0.5), np.nan)
+    return np.where(known > 0.5 - 1e-6, weights @ np.nan_to_num(sides) / known.clip(0.4), np.nan)  # half is enough
 
 
 class Repetition(NamedTuple):
@@ -208,10 +208,12 @@ class Regularity(NamedTuple):
 
 
 def regularity(found):
-    """How regular repetitions are: 0 is a machine; people's sets stay below 0.25 as a rule, a dance does not.
+    """How regular repetitions are, from 0, a machine: by it a dance is told from a set, if there are some repetitions.
 
     A change is the difference over the mean, as in the local variation of Shinomoto et al. (2003): so a set that gets
-    slower and shallower is regular. The period is from middle to middle. NaN for fewer than three repetitions.
+    slower and shallower is regular. The period is from middle to middle. Of the sets of `benchmarks.counting`, nine of
+    ten stay below 0.11 and 0.05; smooth movements drawn at random have 0.4 and 0.2 in the median. NaN for fewer than
+    three repetitions.
     """
     if len(found) < 3:
         return Regularity(np.nan, np.nan)
@@ -229,7 +231,11 @@ def _smoothed(columns, times, deviation_s, longest_gap_s=2.0):
         if seen.sum() > 1:
             known, on_grid = times[seen], np.interp(grid, times[seen], column[seen])
             after = np.searchsorted(known, grid).clip(1, len(known) - 1)
-            inside = (grid > known[0] - 1e-9) & (grid < known[-1] + 1e-9) & (np.diff(known)[after - 1] <= longest_gap_s)
+            inside = (
+                (grid > known[0] - 1e-9)
+                & (grid < known[-1] + 1e-9)
+                & (np.diff(known)[after - 1] <= longest_gap_s + 1e-9)
+            )
             smooth[inside] = gaussian_filter1d(on_grid, deviation_s / _STEP_S, mode="nearest")[inside]
     return grid, result.round(_DIGITS)
 

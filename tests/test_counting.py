@@ -56,7 +56,7 @@ def test_scores_by_hand():
 def test_thresholds_count_each_fall_of_the_widest_angle_and_trip_over_noise():
     times = np.arange(500) / 25
     widest = 90 + 60 * np.cos(2 * np.pi * times / 2)
-    angles = np.column_stack([np.full(500, 5.0), widest, widest / 9])
+    angles = np.column_stack([np.full(500, 5.0), widest, widest / 9, np.full(500, 5.0)])
     angles[7] = np.nan
     assert counting.by_thresholds(angles, times) == 10
     noise = np.random.default_rng(0).normal(0, 15, angles.shape)
@@ -69,7 +69,7 @@ def test_nobody_is_both_tuned_on_and_held_out():
 
 
 @needs_data
-@pytest.mark.parametrize(("see", "mae", "obo"), [(counting.exact, 0.01, 1), (counting.noisy, 0.05, 0.9)])
+@pytest.mark.parametrize(("see", "mae", "obo"), [(counting.exact, 0.01, 1), (counting.noisy, 0.023, 0.949)])
 def test_counts_of_people_held_out_are_as_good_as_measured(see, mae, obo):
     found = counting.counts(counting.counted, DATA, counting.HELD_OUT, see)
     figures = counting.score([*chain(*found.values())])

@@ -437,6 +437,12 @@ def test_the_identity_is_a_frontal_head():
     assert list(faces.head_angles_deg(np.eye(3)).values()) == [0, 0, 0]
 
 
+@pytest.mark.parametrize("R", [np.full((3, 3), np.nan), np.eye(4), np.eye(3) * np.inf])
+def test_what_is_no_rotation_has_no_angles(R):
+    with pytest.raises(ValueError, match=r"R must be a rotation \(3, 3\) without NaN"):
+        faces.head_angles_deg(R)
+
+
 @examples
 @given(st.tuples(*[st.floats(2, 80) | st.floats(-80, -2)] * 3))
 def test_signs_of_head_angles_are_seen_in_the_image(turn):

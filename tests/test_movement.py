@@ -456,6 +456,14 @@ def test_a_movement_of_which_never_half_is_seen_is_nan():
     assert np.isnan(main_movement(pairs(signals), np.arange(100) / 50)).all()
 
 
+def test_half_of_what_counts_is_enough_whatever_the_last_bits():
+    signal, times, _ = exercise(np.random.default_rng(0), 3, noise=0)
+    for scale in (1, 1 + 1e-15, 1 - 1e-15):
+        signals = pairs(np.column_stack([signal, scale * signal]))
+        signals[10:20, 0] = np.nan
+        assert np.isfinite(main_movement(signals, times)).all()
+
+
 def test_infinite_values_are_not_seen():
     times, values = np.arange(9) / 25, np.arange(9.0)
     values[4] = np.inf
