@@ -15,7 +15,7 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 .PHONY: lab test run html links clean
 
 lab: $(READY)
-	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks $(LAB_FLAGS)
+	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/1.1-find-keypoints.ipynb $(LAB_FLAGS)
 
 test: $(READY)
 	$(BIN)/pytest --nbval -n auto --dist loadscope

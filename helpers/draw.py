@@ -13,7 +13,7 @@ ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = OKABE_ITO
 DPI = 110  # dots an inch of every figure
 
 
-def figure(rows=1, columns=1, width=8.0, height=4.0, **options):
+def figure(rows=1, columns=1, width=9.0, height=4.5, **options):
     """A matplotlib figure and its axes, for `show`; `width` and `height` in inches."""
     with plt.ioff():
         return plt.subplots(rows, columns, figsize=(width, height), layout="constrained", dpi=DPI, **options)

@@ -1,4 +1,4 @@
-"""A reader's way in: JupyterLab in a browser opens notebook 01, runs all cells and moves the first slider."""
+"""A reader's way in: JupyterLab in a browser opens notebook 1.1, runs all cells and moves the first slider."""
 
 import os
 import shutil
@@ -49,12 +49,12 @@ pytestmark = [
 
 @pytest.fixture
 def address(tmp_path):
-    """JupyterLab, serving a copy of notebook 01 without its outputs."""
-    notebook = nbformat.read(next(NOTEBOOKS.glob("01-*.ipynb")), as_version=4)
+    """JupyterLab, serving a copy of notebook 1.1 without its outputs."""
+    notebook = nbformat.read(next(NOTEBOOKS.glob("1.1-*.ipynb")), as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
             cell.update(outputs=[], execution_count=None)
-    nbformat.write(notebook, tmp_path / "01.ipynb")
+    nbformat.write(notebook, tmp_path / "1.1.ipynb")
 
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -65,7 +65,7 @@ def address(tmp_path):
         server = subprocess.Popen(command, env=os.environ | folders, stdout=log, stderr=log)
     try:
         wait_for_answer(f"http://127.0.0.1:{port}/api/status", server)
-        yield f"http://127.0.0.1:{port}/doc/tree/01.ipynb"
+        yield f"http://127.0.0.1:{port}/doc/tree/1.1.ipynb"
     finally:
         server.terminate()
         server.wait(30)

@@ -52,8 +52,8 @@ def test_show_displays_a_png_with_alternative_text_and_then_the_caption(displaye
     png = b64decode(picture["image/png"])
     image = Image.open(io.BytesIO(png))
     image.load()
-    assert image.format == "PNG" and image.width == 450
-    assert len(png) < 150_000
+    assert image.format == "PNG" and image.width == 5 * draw.DPI
+    assert len(png) < 200_000
     assert not plt.get_fignums()  # or the notebook would show it a second time
 
 
@@ -111,13 +111,13 @@ def test_a_film_strip_fills_its_rows_from_the_left_and_shows_no_axes(count):
     assert [(place.rowspan.start, place.colspan.start) for place in places] == [divmod(i, 3) for i in range(count)]
     boxes = [panel.get_window_extent() for panel in axes]
     assert all(box.width == pytest.approx(2 * box.height, rel=0.02) for box in boxes)
-    assert all(box.width > 0.9 * 6 * 90 / columns for box in boxes)  # of 90 pixels per inch, hardly any are lost
+    assert all(box.width > 0.9 * 6 * draw.DPI / columns for box in boxes)  # hardly any pixels are lost
     assert not any(first.overlaps(second) for first, second in combinations(boxes, 2))
 
 
 @pytest.mark.parametrize("kind", ["array", "photograph", "gray"])
 def test_large_photos_keep_their_coordinates(kind):
-    """A figure of 270 pixels across for pictures of 4001: a block of white pixels is seen where it stands."""
+    """A figure of 330 pixels across for pictures of 4001: a block of white pixels is seen where it stands."""
     picture = np.zeros((3003, 4001, 3), np.uint8)
     picture[1000:1200, 3000:3300] = 255
     if kind == "gray":
@@ -322,8 +322,8 @@ def test_rendered_is_the_figure_in_pixels_and_closes_it():
     axes.set_axis_off()
     axes.axhspan(-1e6, 1e6, color=draw.BLUE)
     picture = draw.rendered(fig)
-    assert picture.mode == "RGB" and picture.size == (180, 90)
-    assert picture.getpixel((90, 45)) == (0, 114, 178) and picture.getpixel((0, 0)) == (255, 255, 255)
+    assert picture.mode == "RGB" and picture.size == (2 * draw.DPI, draw.DPI)
+    assert picture.getpixel((110, 55)) == (0, 114, 178) and picture.getpixel((0, 0)) == (255, 255, 255)
     assert not plt.get_fignums()
 
 

@@ -1,12 +1,15 @@
 """`helpers.keypoints` against closed forms, SciPy, OpenCV and the model itself; what is odd in transformers' model."""
 
+import ast
 import copy
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
 import torch
@@ -225,6 +228,20 @@ def test_detect_finds_what_the_model_returns(trained):
     np.testing.assert_allclose(found.scores, outputs.scores[0].numpy()[rows], atol=1e-6)
     np.testing.assert_allclose(found.descriptors, outputs.descriptors[0].numpy()[rows], atol=1e-5)
     assert (np.diff(found.scores) < 2e-6).all()
+
+
+def body(source, name):
+    """The statements of a function, without its docstring."""
+    (function,) = (part for part in ast.walk(ast.parse(source)) if getattr(part, "name", "") == name)
+    documented = ast.get_docstring(function) is not None
+    return [ast.unparse(part) for part in [function.args, *function.body[documented:]]]
+
+
+def test_notebook_1_1_shows_what_detect_does():
+    root = Path(__file__).parents[1]
+    shown = nbformat.read(root / "notebooks/1.1-find-keypoints.ipynb", as_version=4).cells
+    (cell,) = (cell.source for cell in shown if cell.cell_type == "code" and "def detect(" in cell.source)
+    assert body(cell, "detect") == body((root / "helpers/keypoints.py").read_text(), "detect")
 
 
 def test_detect_leaves_model_and_processor_as_they_were(trained):

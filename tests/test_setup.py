@@ -100,7 +100,7 @@ def test_setup_is_done_once(copy):
     (copy / ".venv").mkdir()
     (copy / ".venv/.ready").touch()
     assert make("--dry-run", "lab", "LAB_FLAGS=--no-browser", folder=copy).stdout.splitlines() == [
-        ".venv/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks --no-browser"
+        ".venv/bin/jupyter lab --LabApp.default_url=/lab/tree/notebooks/1.1-find-keypoints.ipynb --no-browser"
     ]
 
 
