@@ -4,16 +4,20 @@ Each test judges two ways by one check under a known homography: the notebooks' 
 it. Where a trap passes, a newer transformers has mended it: then its warning in the notebook on matching goes.
 """
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import cv2
+import nbformat
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from skimage import data
 from transformers import (
+    AutoImageProcessor,
     AutoModelForKeypointDetection,
+    AutoModelForKeypointMatching,
     EfficientLoFTRConfig,
     EfficientLoFTRForKeypointMatching,
     KeypointMatchingPipeline,
@@ -31,6 +35,7 @@ from helpers.keypoints import to_pixels
 
 MENDED = "transformers seems to have mended this: remove the warning from the notebook on matching ({})"
 NETWORK = (160, 216)  # small, for speed
+NOTEBOOK = Path(__file__).parents[1] / "notebooks/1.2-match-photographs.ipynb"
 
 
 def check(points1, points2, homography):
@@ -185,6 +190,23 @@ def test_lightglue_crashes_where_one_pair_stops_early_and_another_runs_to_the_la
     except IndexError:
         return
     pytest.fail(MENDED.format("LightGlue crashes where only some pairs stop early"))
+
+
+@pytest.mark.parametrize("size", [(160, 270), (200, 150)])
+def test_the_notebooks_cell_matches_with_a_lightglue_as_on_the_hub(matcher, prepare, tmp_path, monkeypatch, size):
+    matcher.save_pretrained(tmp_path)
+    prepare.save_pretrained(tmp_path)
+    monkeypatch.setattr(checkpoints, "find", lambda name, source: {("lightglue", "hub"): tmp_path}[name, source])
+    cell = next(cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if 'find("lightglue"' in cell.source)
+    homography = turn(5, size)
+    left, right = views(data.astronaut(), homography, size)
+    known = {"SOURCE": "hub", "DEVICE": "cpu", "left": left, "right": right, "left_to_right": homography}
+    known |= {"np": np, "torch": torch, "checkpoints": checkpoints, "to_pixels": to_pixels, "warp_points": warp_points}
+    known |= {kind.__name__: kind for kind in (AutoImageProcessor, AutoModelForKeypointMatching)}
+    exec(cell.source, known)
+    (points1, points2), rows = known["glued"], known["rows"]
+    assert check(points1[rows], points2[known["partner"][rows]], homography) > 0.7
+    assert (known["glued_off"] <= 3).mean() > 0.7
 
 
 # EfficientLoFTR, on cells of 8 x 8 pixels

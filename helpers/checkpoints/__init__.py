@@ -39,6 +39,13 @@ TABLE = {
         hub_licence="Magic Leap, non-commercial research",
         hub_mb=5.2,
     ),
+    "lightglue": Checkpoint(
+        task="matching of SuperPoint's keypoints",
+        model_class="AutoModelForKeypointMatching",
+        hub_id="ETH-CVG/lightglue_superpoint",
+        hub_licence="other (its SuperPoint: non-commercial research)",
+        hub_mb=55,
+    ),
     "face-landmarks": Checkpoint(
         task="68 facial landmarks (hub: 308 keypoints)",
         model_class="AutoModelForPoseEstimation",
