@@ -1,6 +1,7 @@
 """Any cell can be run again: after the last cell of a short notebook, nbval runs each once more, from last to first."""
 
 import re
+from copy import deepcopy
 
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
@@ -21,6 +22,7 @@ def pytest_make_collect_report(collector):
     report = yield
     if isinstance(collector, IPyNbFile) and SHORT.match(collector.path.name) and report.passed:
         for first in reversed(list(report.result)):
-            same = {"cell_num": first.cell_num, "cell": first.cell, "options": first.options}
+            # A copy, since nbval's comparison joins the pieces of a saved stream in place.
+            same = {"cell_num": first.cell_num, "cell": deepcopy(first.cell), "options": first.options}
             report.result.append(Again.from_parent(collector, name=f"{first.name} again", **same))
     return report

@@ -23,6 +23,8 @@ SLIDER = cell("from ipywidgets import interact\n_ = interact(lambda x: None, x=(
 VIEW = "interactive(children=(IntSlider(value=4, description='x', max=9), Output()), _dom_classes=('widget-interact',)…"
 SLIDER.outputs = [new_output("display_data", {"text/plain": VIEW})]
 DELETES = "try:\n    1 / 0\nexcept ArithmeticError as error:\n    pass"
+PIECES = cell("print(1)\nprint(2)")
+PIECES.outputs = [new_output("stream", text="1\n"), new_output("stream", text="2\n")]  # as a slow cell's are saved
 NOTEBOOKS = {
     "1.1-good": [cell("a = [1, 2]"), cell("print(sum(a))", "3"), cell("b = sorted(a)[::-1]\nprint(b[0])", "2")],
     "1.2-another-thing": [cell("x = 1"), cell("print(x)", "1"), cell("x = 2")],
@@ -35,6 +37,7 @@ NOTEBOOKS = {
         cell("raise SystemExit", "", "nbval-skip"),
     ],
     "1.6-exercise": [cell("from helpers.exercises import check"), cell(STUB, "PCK: not attempted yet."), SLIDER],
+    "1.7-printed-in-pieces": [PIECES],
     "01-long": [cell("x = 1"), cell("print(x)", "1"), cell("x = 2")],
 }
 FAILURES = {  # of the second run; the first has none
