@@ -5,12 +5,13 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display as notebook
-from PIL import Image, ImageColor
+from PIL import Image, ImageColor, ImageDraw
 
 # Okabe & Ito 2008; each method keeps its colour, marker and line through a whole notebook.
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
 ORANGE, SKY, GREEN, YELLOW, BLUE, RED, PINK, BLACK = OKABE_ITO
 DPI = 110  # dots an inch of every figure
+LANDMARKS = (("o", SKY), ("^", YELLOW), ("s", PINK), ("D", GREEN), ("v", ORANGE))
 
 
 def figure(rows=1, columns=1, width=9.0, height=4.5, **options):
@@ -68,6 +69,24 @@ def keypoints(axes, points, scores=None, color=ORANGE, size=30.0, label=None):
         scores = np.asarray(scores)
         area = size * scores / (scores.max() or 1)
     axes.scatter(*points.T, s=area, facecolors="none", edgecolors=color, linewidths=1.2, label=label)
+
+
+def landmarks(axes, points, groups, size=14.0):
+    """Draw points (N, 2), px, in up to five groups (name -> rows), each with its marker, colour and label; no NaN."""
+    for (name, rows), (marker, color) in zip(groups.items(), LANDMARKS, strict=False):
+        x, y = np.asarray(points)[list(rows)].T
+        axes.scatter(x, y, s=size, marker=marker, color=color, edgecolors="black", linewidths=0.4, label=name)
+
+
+def marked(image, points, groups):
+    """A copy of a PIL image with landmarks as discs in the colours of `landmarks`: for films, as it takes no figure."""
+    picture, radius = image.copy(), max(image.size) / 150
+    pen = ImageDraw.Draw(picture)
+    for rows, (_, color) in zip(groups.values(), LANDMARKS, strict=False):
+        for x, y in np.asarray(points)[list(rows)]:
+            if np.isfinite(x + y):
+                pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color, outline="black")
+    return picture
 
 
 def matches(first, second, points1, points2, correct=None, width=9.0, gap=10):

@@ -14,6 +14,7 @@ import urllib.request
 import warnings
 from collections.abc import Iterator
 from contextlib import suppress
+from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
@@ -273,3 +274,38 @@ def _named(images, label):
         yield from images
     except films.FilmError as error:
         raise MediaError(f"{label} {error}") from error
+
+
+def camera(seconds: float = 5, number: int = 0) -> Iterator[Image.Image]:
+    """Yields for so many seconds the frames of a camera of the machine on which Python runs, in RGB.
+
+    `image.info["time_s"]` is when it came. Raises MediaError if that machine has no such camera.
+    """
+    import cv2  # heavy, and only this needs it
+
+    source, start = cv2.VideoCapture(number), time.monotonic()
+    try:
+        good, pixels = source.read() if source.isOpened() else (False, None)
+        if not good:
+            raise MediaError(f"The machine of this Python has no camera {number}. Record a film, and give its path.")
+        while good and time.monotonic() < start + seconds:
+            image = Image.fromarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB))
+            image.info["time_s"] = time.monotonic() - start
+            yield image
+            good, pixels = source.read()
+    finally:
+        source.release()
+
+
+def write_film(path: str | os.PathLike, images: list[Image.Image], fps: float) -> None:
+    """Writes images of one size as a film that browsers play: H.264 in MP4. Of odd sides the last pixel is cut off."""
+    import av
+
+    with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"})
+        stream.width, stream.height = (side // 2 * 2 for side in images[0].size)
+        stream.pix_fmt = "yuv420p"
+        for image in images:
+            even = image.convert("RGB").crop((0, 0, stream.width, stream.height))
+            container.mux(stream.encode(av.VideoFrame.from_image(even)))
+        container.mux(stream.encode())

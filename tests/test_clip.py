@@ -293,3 +293,51 @@ def test_a_film_that_nobody_watches_is_let_go(film, monkeypatch):
     media.frames(film)
     gc.collect()
     assert stream.closed
+
+
+# Cameras, and films that are written
+
+
+@pytest.mark.parametrize("fps", [12, 29.97])
+def test_a_written_film_has_its_frames_in_order_at_its_rate_and_even_sides(tmp_path, fps):
+    images = [Image.new("RGB", (65, 48), (40 * number, 100, 200 - 40 * number)) for number in range(6)]
+    media.write_film(tmp_path / "film.mp4", images, fps)
+    shown = list(media.frames(tmp_path / "film.mp4"))
+    assert {image.size for image in shown} == {(64, 48)}
+    colours = [np.asarray(image).mean((0, 1)) for image in shown]
+    np.testing.assert_allclose(colours, [image.getpixel((0, 0)) for image in images], atol=6)
+    np.testing.assert_allclose([image.info["time_s"] for image in shown], np.arange(6) / fps, atol=2e-3)
+
+
+class Camera:
+    """Gives blue frames, in OpenCV's order of colours, every tenth of a second of a clock that it moves."""
+
+    def __init__(self, clock, open_=True):
+        self.clock, self.open, self.released = clock, open_, False
+
+    def isOpened(self):
+        return self.open
+
+    def read(self):
+        self.clock[0] += 0.1
+        return True, np.full((4, 6, 3), (255, 0, 0), np.uint8)
+
+    def release(self):
+        self.released = True
+
+
+def test_a_camera_gives_rgb_frames_for_its_time_and_is_let_go(monkeypatch):
+    clock = [0.0]
+    device = Camera(clock)
+    monkeypatch.setattr(media.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: device)
+    images = list(media.camera(seconds=0.95))
+    assert [image.getpixel((0, 0)) for image in images] == [(0, 0, 255)] * 9
+    np.testing.assert_allclose([image.info["time_s"] for image in images], np.arange(1, 10) / 10)
+    assert device.released
+
+
+def test_a_camera_that_is_not_there_is_named(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", lambda number: Camera([0.0], open_=False))
+    with pytest.raises(media.MediaError, match=r"no camera 3\. Record a film"):
+        next(media.camera(number=3))

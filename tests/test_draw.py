@@ -187,6 +187,29 @@ def test_scores_of_zero_draw_markers_of_no_area():
 # Matches
 
 
+def test_groups_of_landmarks_differ_in_marker_and_colour_and_have_their_names():
+    _, axes = draw.figure()
+    draw.landmarks(axes, [*POINTS, [np.nan, np.nan]], {"eyes": range(2), "mouth": [2, 3]})
+    eyes, mouth = axes.collections
+    np.testing.assert_array_equal(eyes.get_offsets(), POINTS[:2])
+    assert np.ma.getmaskarray(mouth.get_offsets()).any(1).tolist() == [False, True]
+    assert [group.get_label() for group in (eyes, mouth)] == ["eyes", "mouth"]
+    assert not np.allclose(eyes.get_facecolor(), mouth.get_facecolor())
+    assert not np.array_equal(*(group.get_paths()[0].vertices[:5] for group in (eyes, mouth)))
+
+
+def test_marked_landmarks_lie_on_a_copy_of_the_image():
+    image = Image.new("RGB", (300, 200), "white")
+    points = [[20.0, 30.0], [250.0, 150.0], [np.nan, 3.0]]
+    picture = draw.marked(image, points, {"eyes": [0], "mouth": [1, 2]})
+    assert [picture.getpixel(place) for place in ((20, 30), (250, 150))] == [
+        tuple(round(255 * channel) for channel in to_rgb(color)) for color in (draw.SKY, draw.YELLOW)
+    ]
+    changed = np.argwhere((np.asarray(picture) != 255).any(2))[:, ::-1]
+    assert all(np.linalg.norm(np.subtract(points[:2], place), axis=1).min() < 4 for place in changed)
+    assert image.getcolors() == [(300 * 200, (255, 255, 255))]
+
+
 def test_correct_and_wrong_matches_differ_in_colour_and_in_line():
     first, second = Image.new("RGB", (40, 30)), Image.new("L", (50, 20))
     fig = draw.matches(first, second, POINTS, POINTS / 2, correct=[True, False, True], gap=10)
