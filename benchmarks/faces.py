@@ -20,6 +20,7 @@ from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
 from benchmarks.face_labels import choose, eye_distance, load_faces, mend, shifts_of
 from helpers import checkpoints, media
+from helpers.face_model import fit_shape, measures
 from helpers.faces import (
     CASCADE,
     GROUPS,
@@ -29,8 +30,7 @@ from helpers.faces import (
     detections,
     hand_labels,
     landmarks_of,
-    measures,
-    yaws_deg,
+    spread_of,
 )
 
 JITTER = (0.11, 0.05, 0.15)  # how a detection's box scatters: centre (x, y) over its width, logarithm of its width
@@ -67,14 +67,6 @@ def dark(processor, kernel_size=3):
         return np.array([face[0]["keypoints"].numpy() for face in found])
 
     return decode
-
-
-def spread(heatmaps, boxes):
-    """The standard deviation (N,) of the place under each map's probabilities, in cells, mean over the landmarks."""
-    chance = torch.as_tensor(heatmaps).flatten(2).softmax(-1).reshape(heatmaps.shape).numpy()
-    cells = np.arange(heatmaps.shape[3])
-    variance = sum(q @ cells**2 - (q @ cells) ** 2 for q in (chance.sum(2), chance.sum(3)))
-    return np.sqrt(variance).mean(1)
 
 
 def peak(heatmaps, boxes):
@@ -139,6 +131,13 @@ def portraits(folder):
     return results
 
 
+def yaws_deg(mean, modes, landmarks):
+    """The heads' yaw angles (N,), positive where the nose points to the right of the image."""
+    cameras = np.array([fit_shape(mean, modes, points - points.mean(0))[0] for points in landmarks])
+    x, y = np.moveaxis(cameras / np.linalg.norm(cameras, axis=2, keepdims=True), 1, 0)
+    return np.degrees(np.arcsin(np.clip(np.cross(x, y)[:, 0], -1, 1)))
+
+
 def evaluate(folder, stored, shifts, average):
     """Errors on faces with labels `stored`, whose shifts are taken out; `average` is from `average_place`."""
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
@@ -155,7 +154,8 @@ def evaluate(folder, stored, shifts, average):
         boxes = boxes_of(true, 1.0)
         found = predict(folder, images, boxes)
         boxes_again = np.array([box_of(points) for points in found])
-        second, widths = (predict(folder, images, boxes_again, decode) for decode in (landmarks_of, spread))
+        second = predict(folder, images, boxes_again)
+        widths = predict(folder, images, boxes_again, lambda heatmaps, _: spread_of(heatmaps))
         again = summary(second, true)
         across = mend(raw, {source: shifts[source] * [1, 0]})["landmarks"]
         results[source] = summary(found, true) | {

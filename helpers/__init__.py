@@ -7,7 +7,8 @@
     geometry      pixel conventions, homographies, cameras and poses, and their robust estimation (PoseLib)
     views         views with known truth: warped, disturbed and pasted photographs, a cube, new views of a scene
     metrics       repeatability, matching accuracy, errors of homographies, poses, landmarks and joints
-    faces         the 68 facial landmarks: names, boxes, from heatmaps to points, 3D shape, expressions, head angles
+    faces         the 68 facial landmarks: names, boxes, from a photograph or the next frame of a film to points
+    face_model    their 3D shape: fitting, frontal view, measures, expressions, head angles, moving portraits
     bodies        joints of COCO-17, LSP-14 and MediaPipe, boxes, angles
     lifter        joints in 2D to joints in 3D
     movement      smoothing, gaps, the main movement, counting repetitions

@@ -17,7 +17,7 @@ from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 from benchmarks import face_labels
 from benchmarks import faces as benchmark
 from helpers import checkpoints
-from helpers.faces import MIRROR, box_of, landmarks_of, yaws_deg
+from helpers.faces import MIRROR, box_of, landmarks_of
 from training import face_shape
 from training import faces as recipe
 
@@ -351,7 +351,7 @@ def test_yaw_is_positive_where_the_nose_points_to_the_right():
     turn = np.array([[np.cos(angle), 0, -np.sin(angle)], [0, 1, 0], [np.sin(angle), 0, np.cos(angle)]])
     views = np.stack([shape, shape @ turn.T])[..., :2] * 40
     assert views[1, 30, 0] > views[0, 30, 0]  # the nose tip has moved to the right
-    np.testing.assert_allclose(yaws_deg(shape, np.zeros((0, 68, 3)), views), [0, 20], atol=1e-3)
+    np.testing.assert_allclose(benchmark.yaws_deg(shape, np.zeros((0, 68, 3)), views), [0, 20], atol=1e-3)
 
 
 def test_tuning_measures_on_training_people_that_are_held_out(data, tmp_path):

@@ -6,7 +6,9 @@ Outer-eye distances, origin in the centroid, OpenCV's camera frame: x right, y d
 import numpy as np
 
 from benchmarks.face_labels import eye_distance, mirrored
-from helpers.faces import LEFT_EYE_CORNER, MIRROR, RIGHT_EYE_CORNER, cameras_of, fit_shape, yaws_deg
+from benchmarks.faces import yaws_deg
+from helpers.face_model import cameras_of, fit_shape
+from helpers.faces import LEFT_EYE_CORNER, MIRROR, RIGHT_EYE_CORNER
 
 
 def shape_model(landmarks, modes=12, rounds=60, noise=0.02):

@@ -41,7 +41,8 @@ from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEst
 
 from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
-from helpers.faces import CROP, NAMES, box_of, cameras_of, expression_modes, warp
+from helpers.face_model import cameras_of, expression_modes, warp
+from helpers.faces import CROP, NAMES, box_of
 from training.face_shape import person_modes, shape_model, shape_report
 
 LIDS, LIPS = ((37, 41), (38, 40), (43, 47), (44, 46)), ((61, 67), (62, 66), (63, 65))  # upper and lower

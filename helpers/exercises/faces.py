@@ -4,7 +4,8 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from helpers.exercises.answers import apart, as_array, as_number, exercise
-from helpers.faces import MIRROR, measures
+from helpers.face_model import measures
+from helpers.faces import MIRROR
 from helpers.metrics import nme
 
 
