@@ -1,5 +1,6 @@
-"""Notebook 04 with `SOURCE = "hub"`: its cells for person boxes, on a random network of the hub's class."""
+"""Notebooks with `SOURCE = "hub"`: their cells for it run on small random networks of the hub's classes."""
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from PIL import Image
 from helpers import checkpoints
 
 NOTEBOOK = Path(__file__).parents[1] / "notebooks/04-fitness-tracking.ipynb"
+FACES = NOTEBOOK.with_name("3.2-measure-landmarks.ipynb")
 NAMES = {0: "person", 1: "bicycle", 2: "ball"}
 
 
@@ -69,3 +71,36 @@ def test_boxes_are_of_persons_alone_in_pixels_from_the_corner_and_the_largest_fi
     monkeypatch.setitem(cells, "detector", Detector())
     boxes = cells["person_boxes"](Image.new("RGB", (200, 100)))
     np.testing.assert_allclose(boxes, [[120, 0, 40, 80], [40, 30, 20, 40]], atol=1e-3)
+
+
+# Notebooks of part 3
+
+
+@pytest.fixture(scope="module")
+def sapiens2(tmp_path_factory):
+    """A Sapiens2 for poses as on the hub, but small and random."""
+    folder = tmp_path_factory.mktemp("sapiens2")
+    size = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4}
+    heads = {"num_key_value_heads_per_layer": [4, 4], "num_first_full_attention_layers": 1}
+    head = {"upsample_out_channels": [16, 16], "conv_out_channels": [16]}
+    config = transformers.Sapiens2Config(**size, **heads, head_config=head, image_size=[256, 192], num_labels=308)
+    torch.manual_seed(0)
+    transformers.Sapiens2ForPoseEstimation(config).save_pretrained(folder)
+    processor = {"image_processor_type": "Sapiens2ImageProcessor", "size": {"height": 256, "width": 192}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder
+
+
+def test_section_5_of_notebook_3_2_measures_a_network_of_the_hubs_class(sapiens2, monkeypatch, capsys):
+    find = checkpoints.find
+    monkeypatch.setattr(checkpoints, "find", lambda name, source="bundled": sapiens2 if source == "hub" else find(name))
+    code = [cell.source for cell in nbformat.read(FACES, as_version=4).cells if cell.cell_type == "code"]
+    known = {}
+    for text in (*code[1:3], *(source for source in code if "SAPIENS2" in source)):
+        exec(text.replace('SOURCE = "bundled"', 'SOURCE = "hub"'), known)
+    assert capsys.readouterr().out.count("Sapiens2, ") == 2
+    points = known["points"]
+    missing = np.isnan(points).all(1)
+    assert points.shape == (68, 2) and set(np.flatnonzero(~missing)) == set(known["known"])
+    x, y, side, _ = known["face_box"]["grace_hopper"]
+    assert (np.abs(points[~missing] - [x + side / 2, y + side / 2]) < 1.5 * side).all()
