@@ -28,7 +28,8 @@ def picture(notebook):
 
 def run(path):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, record_timing=False, resources={"metadata": {"path": path.parent}}).execute()
+    options = {"record_timing": False, "coalesce_streams": True}  # or a slow cell's text is saved in pieces
+    NotebookClient(notebook, **options, resources={"metadata": {"path": path.parent}}).execute()
     notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
