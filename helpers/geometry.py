@@ -7,11 +7,12 @@ Cameras are OpenCV's: x right, y down, z forward; intrinsics `K` are (3, 3). A p
 takes points of one frame to another, X_camera = R @ X_world + t; lengths are in metres.
 """
 
-from math import comb, hypot, log10, pi
+from math import comb, hypot, inf, log10, pi
 
 import cv2
 import numpy as np
 import poselib
+from PIL import ExifTags
 
 
 class TooFewPoints(ValueError):
@@ -139,6 +140,46 @@ def compose(second, first):
 def transform(points, pose):
     """Take points (N, 3), in metres, to another frame: X -> R @ X + t."""
     return as_points(points, dimensions=3) @ np.transpose(pose[0]) + np.reshape(pose[1], 3)
+
+
+def intrinsics_from_exif(image):
+    """The intrinsics (3, 3) of a photograph from its EXIF, with square pixels and the principal point in the middle.
+
+    From the focal length in 35 mm terms, which compares diagonals (CIPA DCG-001) and is rounded to a millimetre, 2 % of
+    a phone's 26 mm; without it, from the focal length in mm and the resolution of the sensor. Both hold for the image
+    as it is: turned, as by `media.load`, or resized. A crop is noticed where its proportions are no longer those that
+    EXIF gives; one that keeps them, or that the camera itself made (16:9 of a 4:3 sensor), can't be.
+
+    Raises ValueError where EXIF is missing, damaged or has neither, and for a photograph that was cropped.
+    """
+    try:
+        exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
+    except (SyntaxError, OSError) as error:
+        raise ValueError(f"The photograph's EXIF can't be read ({error}): calibrate, or pass the original.") from error
+    tags = "FocalLengthIn35mmFilm", "FocalLength", "FocalPlaneXResolution", "ExifImageWidth", "ExifImageHeight"
+    of_35mm, millimetres, resolution, *before = (_positive(exif.get(ExifTags.Base[tag])) for tag in tags)
+    now, before = np.sort(image.size), np.sort(before if all(before) else image.size)
+    if abs(now[1] / now[0] * before[0] / before[1] - 1) > 0.01:
+        raise ValueError(
+            f"The photograph has {image.width} x {image.height} px, and by its EXIF {before[1]:.0f} x {before[0]:.0f}: "
+            "it was cropped. Pass it uncropped, then subtract from cx and cy what you cut off on the left and above."
+        )
+    per_mm = resolution / {3: 10, 4: 1, 5: 0.001}.get(exif.get(ExifTags.Base.FocalPlaneResolutionUnit), 25.4)
+    focal = of_35mm * hypot(*now) / hypot(36, 24) or millimetres * per_mm * now[1] / before[1]
+    if not focal:
+        raise ValueError(
+            "The photograph's EXIF has no focal length that helps (messengers and editors remove it, drawings and "
+            "screenshots have none): pass the file as the camera saved it, or calibrate."
+        )
+    return np.array([[focal, 0, (image.width - 1) / 2], [0, focal, (image.height - 1) / 2], [0, 0, 1]])
+
+
+def _positive(value):
+    """An EXIF value as a positive, finite float, 0 for anything else; 0 is EXIF's own word for unknown."""
+    try:
+        return float(value) if 0 < float(value) < inf else 0.0
+    except (TypeError, ValueError, ZeroDivisionError):
+        return 0.0
 
 
 def project(points, K, pose=IDENTITY):

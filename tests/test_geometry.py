@@ -1,5 +1,7 @@
 """`helpers.geometry` against OpenCV, scikit-image and closed forms."""
 
+from io import BytesIO
+
 import cv2
 import numpy as np
 import pytest
@@ -7,8 +9,10 @@ import skimage.transform
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
+from PIL import ExifTags, Image
 from scipy.spatial.transform import Rotation
 
+from helpers import media
 from helpers.geometry import (
     IDENTITY,
     NoPose,
@@ -20,6 +24,7 @@ from helpers.geometry import (
     compose,
     fit_homography,
     inside,
+    intrinsics_from_exif,
     invert,
     project,
     refine_pose,
@@ -836,3 +841,99 @@ def test_refine_pose_names_what_is_wrong_with_its_input():
         refine_pose(points, pixels, np.zeros((3, 3)), pose)
     with pytest.raises(TooFewPoints, match=r"camera's pose needs at least 3 matches, got 2"):
         refine_pose(points[:2], pixels[:2], K1, pose)
+
+
+# The camera that took a photograph
+
+
+def taken(size, orientation=1, **tags):
+    """The bytes of a JPEG of `size` = (width, height) as a camera saves it, with EXIF `tags` by their names."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif.get_ifd(ExifTags.IFD.Exif).update({ExifTags.Base[name]: value for name, value in tags.items()})
+    Image.new("RGB", size).save(data := BytesIO(), "jpeg", exif=exif)
+    return data.getvalue()
+
+
+def of_a_phone(size=(4032, 3024), **tags):
+    return taken(size, ExifImageWidth=4032, ExifImageHeight=3024, FocalLength=4.25, FocalLengthIn35mmFilm=26, **tags)
+
+
+# Photograph, focal length in 35 mm terms, and what gives the focal length in pixels without it: the focal length in mm
+# and the size of a pixel in micrometres. Pixels and 35 mm terms as published, millimetres as the phones write them.
+PHONES = {
+    "Apple iPhone 7": ((4032, 3024), 28, 3.99, 1.22),
+    "Apple iPhone XS": ((4032, 3024), 26, 4.25, 1.4),
+    "Google Nexus 6P": ((4032, 3024), 26, 4.67, 1.55),
+    "Samsung Galaxy S9": ((4032, 3024), 26, 4.3, 1.4),
+    "Samsung Galaxy S21": ((4000, 3000), 26, 5.4, 1.8),
+}
+
+
+@pytest.mark.parametrize("orientation", [1, 6, 8])  # as held, and upright to either side
+@pytest.mark.parametrize(("size", "of_35mm", "millimetres", "micrometres"), PHONES.values(), ids=PHONES)
+def test_intrinsics_of_phones_are_right_to_3_percent(size, of_35mm, millimetres, micrometres, orientation):
+    width, height = size
+    tags = {"ExifImageWidth": width, "ExifImageHeight": height, "FocalLengthIn35mmFilm": of_35mm}
+    photo = media.load(taken(size, orientation, FocalLength=millimetres, **tags))
+    assert photo.size == (size if orientation == 1 else size[::-1])
+    K = intrinsics_from_exif(photo)
+    assert K[0, 0] == K[1, 1] == pytest.approx(millimetres / micrometres * 1000, rel=0.03)
+    np.testing.assert_allclose(
+        K, [[K[0, 0], 0, (photo.width - 1) / 2], [0, K[0, 0], (photo.height - 1) / 2], [0, 0, 1]]
+    )
+
+
+@pytest.mark.parametrize(
+    ("resolution", "unit"), [(5728.177, 2), (5728.177, None), (2255.188, 3), (225.5188, 4), (0.2255188, 5)]
+)
+def test_intrinsics_from_the_resolution_of_the_sensor(resolution, unit):
+    """5184 px on 22.99 mm, in pixels per inch, no unit, centimetre, millimetre and micrometre."""
+    tags = {"FocalLength": 50.0, "FocalPlaneXResolution": resolution}
+    tags |= {"FocalPlaneResolutionUnit": unit} if unit else {}
+    whole = intrinsics_from_exif(Image.open(BytesIO(taken((5184, 3456), **tags))))
+    assert whole[0, 0] == pytest.approx(50 * 5184 / 22.99, rel=1e-3)
+    smaller = taken((1296, 864), 8, ExifImageWidth=5184, ExifImageHeight=3456, **tags)
+    np.testing.assert_allclose(intrinsics_from_exif(media.load(smaller))[0, 0], whole[0, 0] / 4)
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_intrinsics_of_a_resized_photograph_are_the_rescaled_ones(orientation):
+    photo = media.load(of_a_phone(orientation=orientation))
+    for size in ((photo.width // 4, photo.height // 4), (photo.width // 3, photo.height // 3)):
+        small = photo.resize(size)
+        expected = rescale(size[0] / photo.width, size[1] / photo.height) @ intrinsics_from_exif(photo)
+        np.testing.assert_allclose(intrinsics_from_exif(small), expected, rtol=1e-12)
+    saved = media.load(of_a_phone((1008, 756), orientation=orientation))  # by a program that leaves EXIF as it was
+    np.testing.assert_allclose(intrinsics_from_exif(saved), intrinsics_from_exif(photo.resize(saved.size)))
+
+
+def test_a_crop_is_noticed_by_its_proportions():
+    photo = media.load(of_a_phone())
+    with pytest.raises(ValueError, match=r"3000 x 3000 px, and by its EXIF 4032 x 3024: it was cropped\. Pass it uncr"):
+        intrinsics_from_exif(photo.crop((500, 0, 3500, 3000)))
+    intrinsics_from_exif(photo.crop((0, 0, 2016, 1512)))  # in the same proportions, it can't be
+
+
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {},
+        {"FocalLengthIn35mmFilm": 0},
+        {"FocalLength": 4.25},
+        {"FocalPlaneXResolution": 5728.0},
+        {"FocalLength": 4.25, "FocalPlaneXResolution": 0.0},
+    ],
+)
+def test_where_exif_lacks_the_focal_length_that_is_said(tags):
+    with pytest.raises(ValueError, match=r"no focal length that helps .* or calibrate"):
+        intrinsics_from_exif(media.load(taken((40, 30), **tags)))
+    with pytest.raises(ValueError, match="no focal length that helps"):
+        intrinsics_from_exif(Image.new("RGB", (40, 30)))
+
+
+def test_damaged_exif_is_said():
+    image = Image.new("RGB", (40, 30))
+    image.info["exif"] = b"Exif\0\0garbage"
+    with pytest.raises(ValueError, match="EXIF can't be read"):
+        intrinsics_from_exif(image)
