@@ -298,9 +298,18 @@ def camera(seconds: float = 5, number: int = 0) -> Iterator[Image.Image]:
 
 
 def write_film(path: str | os.PathLike, images: list[Image.Image], fps: float) -> None:
-    """Writes images of one size as a film that browsers play: H.264 in MP4. Of odd sides the last pixel is cut off."""
+    """Writes images of one size as a film that browsers play: H.264 in MP4. Of odd sides the last pixel is cut off.
+
+    Raises MediaError without images, and where PyAV was built without H.264; nothing is written then.
+    """
     import av
 
+    if not images:
+        raise MediaError(f"{path} was not written: a film needs one image at least.")
+    try:
+        av.Codec("libx264", "w")
+    except ValueError as error:
+        raise MediaError(f"PyAV lacks H.264 ({error}): pip install --force-reinstall --only-binary av av") from error
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"})
         stream.width, stream.height = (side // 2 * 2 for side in images[0].size)

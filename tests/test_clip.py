@@ -309,6 +309,15 @@ def test_a_written_film_has_its_frames_in_order_at_its_rate_and_even_sides(tmp_p
     np.testing.assert_allclose([image.info["time_s"] for image in shown], np.arange(6) / fps, atol=2e-3)
 
 
+def test_a_film_that_cannot_be_written_says_why_and_leaves_no_file(tmp_path, monkeypatch):
+    with pytest.raises(media.MediaError, match=r"film\.mp4 was not written: a film needs one image"):
+        media.write_film(tmp_path / "film.mp4", [], 12)
+    monkeypatch.setattr(av, "Codec", lambda name, mode: av.codec.Codec(f"no-{name}", mode))
+    with pytest.raises(media.MediaError, match=r"lacks H\.264 .*no-libx264.* --only-binary av"):
+        media.write_film(tmp_path / "film.mp4", [Image.new("RGB", (4, 4))], 12)
+    assert not list(tmp_path.iterdir())
+
+
 class Camera:
     """Gives blue frames, in OpenCV's order of colours, every tenth of a second of a clock that it moves."""
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from scipy.spatial.transform import Rotation
 
 from helpers.exercises import PARTS, check
 from helpers.exercises.answers import EXERCISES
@@ -54,6 +55,18 @@ def agree_on_a_lie(points, pixels, K):
 def garbage(points, pixels, K):
     pixels[:60] = np.random.default_rng(1).uniform(0, 480, (60, 2))
     return pixels
+
+
+def nearer_by_rotation(poses, before):
+    return int(np.argmin([Rotation.from_matrix(before[0].T @ R).magnitude() for R, _ in poses]))
+
+
+def nearer_by_t(poses, before):
+    return int(np.argmin([np.linalg.norm(t - before[1]) for _, t in poses]))
+
+
+def without_the_sign(poses, before):
+    return int(np.argmax([abs(np.trace(before[0].T @ R) - 1) for R, _ in poses]))
 
 
 def forget_to_return(points, pixels, K):
@@ -136,6 +149,11 @@ RIGHT = {
     "cropped and resized": [374.5, np.float32(374.5), [374.5], torch.tensor([374.5], requires_grad=True)],
     "reprojection error": [rms, lambda *arguments: torch.tensor(rms(*arguments))],
     "scale from a known length": [metric, lambda *arguments: torch.tensor(metric(*arguments))],
+    "nearer pose": [
+        nearer_by_rotation,
+        lambda poses, before: np.array([nearer_by_rotation(poses, before)]),
+        lambda poses, before: np.argmin([np.linalg.norm(R - before[0]) for R, _ in poses]),  # grows with the angle
+    ],
     "breaking RANSAC": [
         agree_on_a_lie,
         lambda points, pixels, K: agree_on_a_lie(points, pixels.astype(np.float32), K),
@@ -261,6 +279,14 @@ WRONG = {
         (lambda *arguments: metric(*arguments) + 1, "multiply all points by that one factor"),
         (lambda points, i, j, length: length / cdist(points, points)[i, j], r"shape \(20, 3\), not \(\)"),
     ],
+    "nearer pose": [
+        (lambda poses, before: 0, "further from the one before"),
+        (lambda poses, before: 1 - nearer_by_rotation(poses, before), "further from the one before"),
+        (lambda poses, before: poses[0], "real numbers are needed"),
+        (lambda poses, before: 2, "0 or 1, not 2"),
+        (nearer_by_t, "compare the rotations"),
+        (without_the_sign, "smaller one is nearer"),
+    ],
     "breaking RANSAC": [
         (garbage, "RANSAC holds: after 60 changes the pose is 0 mm"),
         (lambda points, pixels, K: pixels, "after 0 changes"),
@@ -300,6 +326,7 @@ WRONG = {
     ],
 }
 FUNCTIONS = (
+    "nearer pose",
     "mirrored landmarks",
     "normalised mean error",
     "angle off the axis",

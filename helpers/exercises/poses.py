@@ -108,3 +108,26 @@ def breaking_ransac(function):
         f"RANSAC holds: after {changed} changes the pose is {1000 * position:.0f} mm and {turn:.1f} degrees off. "
         "Wrong matches win only if they agree on one possible pose: where would another camera see these points?"
     )
+
+
+@exercise("nearer pose")
+def nearer_pose(function):
+    def turned(degrees, t=(0, 0, 1)):
+        return Rotation.from_euler("xyz", degrees, degrees=True).as_matrix(), np.array(t, dtype=float)
+
+    before = turned([20, 15, 0])
+    near, far = turned([24, 12, 3], (0, 0, 1.01)), turned([-22, -14, 0], (0, 0, 1.1))
+    misleading = turned([-20, -15, 0]), turned([25, 15, 0], (0.2, 0, 1))  # the first has exactly the t of before
+    opposite = turned([20, 15, 150]), turned([20, 15, -40])
+    cases = ([near, far], 0), ([far, near], 1), (misleading, 1), (opposite, 1)
+    hints = {
+        3: "t tells little, as both poses have nearly the same: compare the rotations.",
+        4: "two rotations differ by R_before^T R, whose angle is arccos((trace - 1) / 2); the smaller one is nearer.",
+    }
+    for number, (poses, right) in enumerate(cases, 1):
+        answer = as_number(function(poses, before))
+        if answer not in (0, 1):
+            return f"the answer is the number of one of the two poses, 0 or 1, not {answer:g}."
+        if answer != right:
+            return hints.get(number, "that is the pose that is further from the one before.")
+    return None
