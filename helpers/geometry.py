@@ -142,15 +142,14 @@ def transform(points, pose):
     return as_points(points, dimensions=3) @ np.transpose(pose[0]) + np.reshape(pose[1], 3)
 
 
-def intrinsics_from_exif(image):
+def intrinsics_from_exif(image, otherwise=None):
     """The intrinsics (3, 3) of a photograph from its EXIF, with square pixels and the principal point in the middle.
 
-    From the focal length in 35 mm terms, which compares diagonals (CIPA DCG-001) and is rounded to a millimetre, 2 % of
-    a phone's 26 mm; without it, from the focal length in mm and the resolution of the sensor. Both hold for the image
-    as it is: turned, as by `media.load`, or resized. A crop is noticed where its proportions are no longer those that
-    EXIF gives; one that keeps them, or that the camera itself made (16:9 of a 4:3 sensor), can't be.
+    From the focal length in 35 mm terms, which compares diagonals (CIPA DCG-001) and is in whole millimetres, else from
+    that in mm and the sensor's resolution; both hold for an image that is turned or resized. A crop is noticed where
+    its proportions are not those in EXIF, so not if it keeps them, nor if the camera made it (16:9 of a 4:3 sensor).
 
-    Raises ValueError where EXIF is missing, damaged or has neither, and for a photograph that was cropped.
+    Raises ValueError for a crop, and where EXIF is damaged, or has neither and `otherwise`, in 35 mm terms, is None.
     """
     try:
         exif = image.getexif().get_ifd(ExifTags.IFD.Exif)
@@ -161,15 +160,16 @@ def intrinsics_from_exif(image):
     now, before = np.sort(image.size), np.sort(before if all(before) else image.size)
     if abs(now[1] / now[0] * before[0] / before[1] - 1) > 0.01:
         raise ValueError(
-            f"The photograph has {image.width} x {image.height} px, and by its EXIF {before[1]:.0f} x {before[0]:.0f}: "
-            "it was cropped. Pass it uncropped, then subtract from cx and cy what you cut off on the left and above."
+            f"{image.width} x {image.height} px, but {before[1]:.0f} x {before[0]:.0f} by EXIF: it was cropped. Pass "
+            "it uncropped, then subtract from cx and cy what you cut off on the left and above."
         )
     per_mm = resolution / {3: 10, 4: 1, 5: 0.001}.get(exif.get(ExifTags.Base.FocalPlaneResolutionUnit), 25.4)
-    focal = of_35mm * hypot(*now) / hypot(36, 24) or millimetres * per_mm * now[1] / before[1]
+    film = hypot(*now) / hypot(36, 24)  # px per mm of it
+    focal = of_35mm * film or millimetres * per_mm * now[1] / before[1] or (otherwise or 0) * film
     if not focal:
         raise ValueError(
-            "The photograph's EXIF has no focal length that helps (messengers and editors remove it, drawings and "
-            "screenshots have none): pass the file as the camera saved it, or calibrate."
+            "There is no focal length that helps in EXIF, as messengers and editors remove it: pass the file as the "
+            "camera saved it, or calibrate."
         )
     return np.array([[focal, 0, (image.width - 1) / 2], [0, focal, (image.height - 1) / 2], [0, 0, 1]])
 

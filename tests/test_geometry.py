@@ -910,7 +910,7 @@ def test_intrinsics_of_a_resized_photograph_are_the_rescaled_ones(orientation):
 
 def test_a_crop_is_noticed_by_its_proportions():
     photo = media.load(of_a_phone())
-    with pytest.raises(ValueError, match=r"3000 x 3000 px, and by its EXIF 4032 x 3024: it was cropped\. Pass it uncr"):
+    with pytest.raises(ValueError, match=r"3000 x 3000 px, but 4032 x 3024 by EXIF: it was cropped\. Pass it uncr"):
         intrinsics_from_exif(photo.crop((500, 0, 3500, 3000)))
     intrinsics_from_exif(photo.crop((0, 0, 2016, 1512)))  # in the same proportions, it can't be
 
@@ -926,10 +926,20 @@ def test_a_crop_is_noticed_by_its_proportions():
     ],
 )
 def test_where_exif_lacks_the_focal_length_that_is_said(tags):
-    with pytest.raises(ValueError, match=r"no focal length that helps .* or calibrate"):
+    with pytest.raises(ValueError, match=r"no focal length that helps in EXIF.* or calibrate"):
         intrinsics_from_exif(media.load(taken((40, 30), **tags)))
     with pytest.raises(ValueError, match="no focal length that helps"):
         intrinsics_from_exif(Image.new("RGB", (40, 30)))
+    K = intrinsics_from_exif(media.load(taken((40, 30), **tags)), otherwise=28)
+    np.testing.assert_allclose(K, [[28 * 50 / 43.2666, 0, 19.5], [0, 28 * 50 / 43.2666, 14.5], [0, 0, 1]], rtol=1e-5)
+
+
+def test_what_exif_says_comes_before_what_is_assumed():
+    for photo in (
+        media.load(of_a_phone()),
+        media.load(taken((400, 300), FocalLength=5.0, FocalPlaneXResolution=1000.0)),
+    ):
+        np.testing.assert_array_equal(intrinsics_from_exif(photo, otherwise=100), intrinsics_from_exif(photo))
 
 
 def test_damaged_exif_is_said():
