@@ -47,6 +47,11 @@ def metric(points, i, j, length):
     return points / cdist(points, points)[i, j] * length
 
 
+def second_centre(K, pose):
+    X = np.linalg.solve(*pose) * -1
+    return (K @ X / X[2])[:2]
+
+
 def agree_on_a_lie(points, pixels, K):
     pixels[:60] = project(points[:60], K, (np.eye(3), np.array([0.1, 0, 0])))
     return pixels
@@ -148,6 +153,7 @@ RIGHT = {
     "camera position": [[-2, 0, 1], np.array([[-2.0], [0.0], [1.0]]), (-2.001, 0, 1)],
     "cropped and resized": [374.5, np.float32(374.5), [374.5], torch.tensor([374.5], requires_grad=True)],
     "reprojection error": [rms, lambda *arguments: torch.tensor(rms(*arguments))],
+    "epipole": [second_centre, lambda *arguments: second_centre(*arguments)[None].astype(np.float32)],
     "scale from a known length": [metric, lambda *arguments: torch.tensor(metric(*arguments))],
     "nearer pose": [
         nearer_by_rotation,
@@ -272,6 +278,12 @@ WRONG = {
         (lambda points, pixels, *camera: project(points, *camera) - pixels, "one number is needed, not 100"),
         (lambda *arguments: 0.0, r"gives 0\.000 px"),
     ],
+    "epipole": [
+        (lambda K, pose: (K @ pose[1] / pose[1][2])[:2], "the other epipole"),
+        (lambda K, pose: -pose[0].T @ pose[1], "one pixel is needed, two numbers, not 3"),
+        (lambda K, pose: np.full(2, np.nan), "not before the first camera"),
+        (lambda K, pose: (K @ pose[0] @ pose[1])[:2], "solve for X"),
+    ],
     "scale from a known length": [
         (lambda points, i, j, length: points * length, "should be 2.00 m"),
         (lambda *arguments: metric(*arguments) * 1.001, "points i and j are 2.002 m apart, and should be 2.000 m"),
@@ -342,6 +354,7 @@ FUNCTIONS = (
     "mutual nearest neighbours",
     "draws of RANSAC",
     "reprojection error",
+    "epipole",
     "scale from a known length",
     "breaking RANSAC",
 )

@@ -61,6 +61,23 @@ def root_mean_square(function):
     return "your function gives {} px, and it is {}.".format(*apart(answer, true, 3))
 
 
+@exercise("epipole")
+def epipole(function):
+    R, t = Rotation.from_euler("xyz", [4, -15, 8], degrees=True).as_matrix(), np.array([-0.4, 0.3, -0.9])
+    true = project((-R.T @ t)[None], K)[0]
+    answer = as_array(function(K, (R, t))).ravel()
+    if answer.shape != (2,):
+        return f"one pixel is needed, two numbers, not {answer.size}."
+    if np.allclose(answer, true, atol=0.1):
+        return None
+    x, y, z = K @ t
+    if np.allclose(answer, [x / z, y / z], atol=0.1):
+        return "that is the other epipole: t is the first camera's centre, as the second photograph shows it."
+    if np.isnan(answer).any():
+        return "your point is not before the first camera; its centre fulfils R X + t = 0."
+    return "the second camera's centre fulfils R X + t = 0; solve for X, then project it with K1."
+
+
 @exercise("scale from a known length")
 def scale_from_a_known_length(function):
     points = np.random.default_rng(0).normal(size=(20, 3))
