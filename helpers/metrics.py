@@ -28,7 +28,7 @@ def _found(predicted, detected, eps):
 
 
 def repeatability(points1, points2, homography, size1, size2, eps=3.0):
-    """Share of keypoints found again in the other view (Mikolajczyk & Schmid 2005; SuperPoint 2018, appendix).
+    """Share of keypoints found again in the other view (Schmid, Mohr & Bauckhage 2000; SuperPoint 2018, appendix).
 
     Of the points of either image that fall in the other's view under the true homography, the share with a detected
     point within `eps` pixels after warping, both directions pooled. NaN where no point falls in the shared view.
