@@ -11,9 +11,14 @@ frame again where the person was lost.
    `python -m training.body_pictures --split validation`; without `--renders` they are left out.
 2. The workout film, every fourth frame.
 3. Photographs of the split "validation" of Leeds Sports Pose Extended, 12 joints. Upright: the top of the head is
-   higher in the picture than both hips, where all three are labelled.
+   higher in the picture than both hips, where all three are labelled. Its crowd-sourced labels are partly wrong, so
+   also: those of its joints that two good networks confirm.
+4. Real people whose joints two good networks agree about: the split "validation", of the sources that training learns
+   from, and the split "test", of a source that it never saw.
 
-DIR holds `bodies.parquet` (see `training.bodies`).
+A joint is exchanged if it is wrong at 0.2 and lies within 0.2 of the same joint on the other side.
+
+DIR holds `bodies.parquet`, `bodies_teacher.parquet` and `people.parquet` (see `training.bodies`).
 """
 
 import argparse
@@ -40,6 +45,9 @@ SURE = 0.3  # the score above which a joint has a say in the next frame's box
 FOLLOWED = 0.06  # a followed person's box reaches beyond the joints by this share of its longer side, on every side
 EMPTY = ("chelsea", "coffee", "coins", "grass", "motorcycle_left", "page", "rocket", "text")  # nobody is on these
 FEWEST = 4  # labels that a photograph needs
+RIGHT = 0.9  # of the joints above the score that is chosen
+SURE_LABEL = 0.7  # weight from which a label made by networks counts
+CONFIRMED = 0.3  # torso diameters within which such a label confirms a person's own
 
 
 # --- pictures ---------------------------------------------------------------------------------------------------
@@ -54,6 +62,23 @@ def load_people(data, split):
     joints[:, COCO.limbs] = labels[:, LSP.limbs, :2]
     head, hips = (labels[:, [LSP.names.index(name) for name in names], 1] for names in (("head top",), LSP.names[2:4]))
     return rows["image"].combine_chunks().field("bytes").to_pylist(), joints, (head < hips).all(1)
+
+
+def load_weighted(file, split):
+    """People labelled by networks: JPEG bytes; joints (N, 17, 2), px; weights (N, 17), 0 for unknown; sources."""
+    rows = pyarrow.parquet.read_table(file, filters=[("split", "=", split)])
+    labels = np.array(rows["joints"].to_pylist(), np.float32).reshape(-1, 17, 3)
+    images = rows["image"].combine_chunks().field("bytes").to_pylist()
+    return images, labels[..., :2], labels[..., 2], rows["source"].to_pylist()
+
+
+def second_labels(data, split):
+    """Joints (N, 17, 2) and weights (N, 17) by two networks for the people of `load_people`, in the same order."""
+    folder = Path(data)
+    rows = np.array(pyarrow.parquet.read_table(folder / "bodies.parquet", columns=["split"])["split"].to_pylist())
+    table = pyarrow.parquet.read_table(folder / "bodies_teacher.parquet").sort_by("row")
+    labels = np.array(table["joints"].to_pylist(), np.float32).reshape(-1, 17, 3)[rows == split]
+    return labels[..., :2], labels[..., 2]
 
 
 def load_renders(folder, split):
@@ -175,11 +200,32 @@ def auc(scores, right):
     return float((ranks - count * (count + 1) / 2) / (count * (~right).sum()))
 
 
+def exchanged(found, true):
+    """The share of limb joints that are wrong at 0.2 and lie within 0.2 of the same joint on the other side."""
+    torso = np.linalg.norm(true[:, 5] - true[:, 12], axis=-1)[:, None]
+    own, other = (np.linalg.norm(found - t, axis=-1)[:, 5:] / torso for t in (true, true[:, COCO.mirror]))
+    both = np.isfinite(own) & np.isfinite(other)
+    return round(float(((own > 0.2) & (other <= 0.2))[both].mean()), 4)
+
+
+def threshold(scores, right, share=RIGHT):
+    """The lowest score from which on `share` of the joints are right, and what part of all joints that leaves.
+
+    Rounded up to a hundredth; NaN and 0 where no threshold will do.
+    """
+    levels = np.arange(0, 1.5, 0.01)
+    good = [right[scores >= level].mean() >= share if (scores >= level).any() else False for level in levels]
+    if not any(good):
+        return np.nan, 0.0
+    level = levels[int(np.argmax(good))]
+    return round(float(level), 2), round(float((scores >= level).mean()), 4)
+
+
 def summary(found, true, scores, visibility=None):
-    """PCK of all joints, of the visible and the hidden ones, by joint, and what the scores tell."""
+    """PCK of all joints, of the visible and the hidden ones, by joint, exchanged sides, and what the scores tell."""
     errors = torso_errors(found, true)
     known = np.isfinite(errors)
-    result = {"people": int(known.any(1).sum()), "all": shares(found, true)}
+    result = {"people": int(known.any(1).sum()), "all": shares(found, true), "exchanged": exchanged(found, true)}
     if visibility is not None:
         result |= {name: shares(found, true, visibility == v) for name, v in (("visible", 2), ("hidden", 1))}
         result["share hidden"] = round(float((visibility[known] == 1).mean()), 3)
@@ -269,8 +315,48 @@ def evaluate(folder, data=None, renders=None, every=4):
         ):
             photos = [decoded(jpegs[row]) for row in rows]
             results[name] = measure(detectors, photos, joints[rows], average=average)
+        results |= on_sure_labels(data, detectors)
     results["nobody"] = nobody(plain)
     results["ms a frame, one thread"] = ms_a_frame(plain, images[0], scattered(film()[2][:1])[0])
+    return results
+
+
+def on_sure_labels(data, detectors):
+    """Figures of real people by labels that two networks agree about, and the score that is to be believed.
+
+    That score is chosen on the split "validation" and measured on "test". Of Leeds Sports Pose, upright people: the
+    joints that such labels confirm.
+    """
+    results, plain = {}, next(iter(detectors.values()))
+    for split in ("validation", "test"):
+        jpegs, joints, weights, _ = load_weighted(Path(data) / "people.parquet", split)
+        joints = np.where(weights[..., None] >= SURE_LABEL, joints, np.nan).astype(float)
+        rows = np.flatnonzero(np.isfinite(joints).all(2).sum(1) >= FEWEST)
+        if not len(rows):
+            continue
+        photos, joints = [decoded(jpegs[row]) for row in rows], joints[rows]
+        results[f"people, {split}"] = measure(detectors, photos, joints)
+        found, scores = plain(photos, scattered(joints))
+        errors = torso_errors(found, joints)
+        right, scores = errors[np.isfinite(errors)] <= 0.2, scores[np.isfinite(errors)]
+        if split == "validation":
+            level, share = threshold(scores, right)
+            results["score to believe"] = {"threshold": level, "right": RIGHT, "share of joints": share}
+        elif "score to believe" in results:
+            above = scores >= level
+            results["score to believe"][f"on {split}"] = {
+                "right": round(float(right[above].mean()), 4) if above.any() else None,
+                "share of joints": round(float(above.mean()), 4),
+            }
+    jpegs, joints, upright = load_people(data, "validation")
+    second, sure = second_labels(data, "validation")
+    torso = np.linalg.norm(joints[:, 5] - joints[:, 12], axis=-1)[:, None]
+    with np.errstate(invalid="ignore"):
+        confirmed = (sure >= SURE_LABEL) & (np.linalg.norm(joints - second, axis=-1) <= CONFIRMED * torso)
+    rows = np.flatnonzero((np.isfinite(joints).all(2).sum(1) >= FEWEST) & upright)
+    photos, joints = [decoded(jpegs[row]) for row in rows], joints[rows].astype(float)
+    found, _ = plain(photos, scattered(joints))
+    results["photographs, upright, confirmed joints"] = shares(found, joints, confirmed[rows])
     return results
 
 

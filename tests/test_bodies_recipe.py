@@ -48,19 +48,30 @@ def jpeg(image):
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """A folder with `bodies.parquet` and `photos.parquet`, and shards as of `training.body_pictures`."""
+    """A folder with the recipe's Parquet files, and shards as of `training.body_pictures`.
+
+    In row 0 of `bodies.parquet` the ankles are exchanged, and the networks know better; of row 1 they know nothing.
+    """
     rng, folder = np.random.default_rng(0), tmp_path_factory.mktemp("data")
-    people, photos = [], []
+    people, second, photos, others = [], [], [], []
     for number in range(12):
         image, joints = drawn(rng)
         labels = np.ones((14, 3))
         labels[LSP.limbs, :2], labels[12:, :2] = joints[COCO.limbs], joints[:2]
         labels[number % 12] = [np.nan, np.nan, 0]
+        if number == 0:
+            labels[[4, 5]] = labels[[5, 4]]  # left knee and ankle
+        weights = np.full((17, 1), 0.0 if number == 1 else 0.9)
+        second.append({"row": number, "joints": np.column_stack([joints, weights]).tolist()})
+        weights[number % 17] = 0
+        rows = {"image": {"bytes": jpeg(image), "path": "c.jpg"}, "joints": np.column_stack([joints, weights]).tolist()}
+        others.append(rows | {"source": "abc"[number % 3], "split": ("train", "validation", "test")[number // 4]})
         split = "validation" if number > 8 else "train"
         people.append({"image": {"bytes": jpeg(image), "path": "b.jpg"}, "joints": labels.tolist(), "split": split})
         noise = rng.integers(0, 255, (90, 130, 3), dtype=np.uint8)
         photos.append({"image": {"bytes": jpeg(noise), "path": "p.jpg"}, "source": "bsds500", "split": split})
-    for name, rows in (("bodies", people), ("photos", photos)):
+    files = {"bodies": people, "bodies_teacher": second[::-1], "people": others, "photos": photos}
+    for name, rows in files.items():
         pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / f"{name}.parquet")
     for split, count in (("train", 12), ("validation", 4)):
         pictures, joints = zip(*(drawn(rng) for _ in range(count)), strict=True)
@@ -75,9 +86,9 @@ def data(tmp_path_factory):
     return folder
 
 
-def views(data, **shares):
+def views(data, people=None, **shares):
     photos = body_pictures.load_photos(data, "train")
-    people = benchmark.load_people(data, "train")[:2]
+    people = people or recipe.load_photographed(data, ["people.parquet"])
     shares = {"real": 0.4, "empty": 0.1} | shares
     return recipe.Bodies(benchmark.load_renders(data, "train"), people, photos, **shares, seed=0)
 
@@ -97,8 +108,29 @@ def test_where_nobody_is_no_peak_is_wanted_and_where_no_label_is_nothing(data):
     for number in range(20):
         view = views(data, real=0, empty=1).view(np.random.default_rng(number))
         assert view["height"].max() == 0 and view["known"].min() == 1
-        view = views(data, real=1, empty=0).view(np.random.default_rng(number))
-        assert view["known"][:5].max() == 0 == view["height"][:5].max() and 10 <= view["known"].sum() <= 12
+        people = recipe.load_photographed(data, [], labels="stored")
+        view = views(data, people, real=1, empty=0).view(np.random.default_rng(number))
+        assert view["known"][:5].max() == 0 and 10 <= view["known"].sum() <= 12
+
+
+def test_labels_that_sure_networks_contradict_are_mended_or_dropped(data):
+    stored, mended, dropped = (recipe.load_photographed(data, [], labels) for labels in ("stored", "mended", "dropped"))
+    knee, ankle = (COCO.names.index(f"left {joint}") for joint in ("knee", "ankle"))
+    assert stored.joints[0, knee, 1] > stored.joints[0, ankle, 1]  # upside down
+    assert mended.joints[0, knee, 1] < mended.joints[0, ankle, 1]
+    assert mended.weights[0, knee] == pytest.approx(0.9) and not dropped.weights[0, [knee, ankle]].any()
+    for people in (mended, dropped):
+        others = [i for i in COCO.limbs if i not in (knee, ankle) and stored.weights[0, i]]
+        np.testing.assert_array_equal(people.joints[0, others], stored.joints[0, others])
+        assert people.weights[0, others].min() == 1 and people.weights[0, :5] == pytest.approx(0.9)
+        np.testing.assert_array_equal(people.weights[1], stored.weights[1])
+
+
+def test_sources_are_drawn_by_the_square_root_of_their_size(data):
+    people = recipe.load_photographed(data, ["people.parquet"])
+    sizes = [9, 2, 1]  # Leeds Sports Pose, then the sources a (rows 0 and 3) and c; of b nothing is known
+    ends = [people.chances[:9].sum(), people.chances[[9, 11]].sum(), people.chances[10]]
+    np.testing.assert_allclose(ends, np.sqrt(sizes) / np.sqrt(sizes).sum(), rtol=1e-6)
 
 
 def test_places_are_where_the_processor_decodes_them(data, monkeypatch):
@@ -152,6 +184,16 @@ def test_losses_see_place_and_height_and_skip_what_is_unknown():
     assert recipe.losses(target(places, torch.ones(2, 17)), batch, 1.0, 1.0)["square"].item() < 1e-9
 
 
+def test_exchanged_sides_cost_and_the_right_ones_do_not():
+    places = torch.full((1, 17, 2), 10.0)
+    places[0, 5], places[0, 6] = torch.tensor([6.0, 8.0]), torch.tensor([16.0, 8.0])  # the shoulders, apart
+    there = torch.ones(1, 17)
+    right = target(places, there)
+    wrong = right[:, COCO.mirror.tolist()]
+    assert recipe.exchanged(right, places, there) < 1e-3 < 10 < recipe.exchanged(wrong, places, there)
+    assert recipe.exchanged(wrong, places, 1 - there) == 0
+
+
 # Figures
 
 
@@ -172,6 +214,24 @@ def test_auc_is_the_chance_that_the_right_one_scores_higher():
     pairs = scores[right][:, None] > scores[~right]
     assert benchmark.auc(scores, right) == pytest.approx(pairs.mean())
     assert benchmark.auc(right + 0.1 * scores, right) == 1
+
+
+def test_a_joint_is_exchanged_where_it_lies_on_the_other_side():
+    true = np.repeat(FIGURE[None] * 100, 2, 0)
+    found = true.copy()
+    found[0, [9, 10]] = true[0, [10, 9]]  # the wrists
+    assert benchmark.exchanged(found, true) == pytest.approx(2 / 24, abs=1e-4)
+    found[1, 9] += 100  # wrong, but not exchanged
+    assert benchmark.exchanged(found, true) == pytest.approx(2 / 24, abs=1e-4)
+
+
+def test_the_threshold_is_the_lowest_that_leaves_enough_right():
+    scores = np.linspace(0, 1, 2001)
+    right = np.random.default_rng(0).random(2001) < scores
+    level, share = benchmark.threshold(scores, right)
+    assert right[scores >= level].mean() >= 0.9 > right[scores >= level - 0.01].mean()
+    assert level == pytest.approx(0.8, abs=0.05) and share == pytest.approx(1 - level, abs=0.01)
+    assert benchmark.threshold(scores, np.zeros(2001, bool))[1] == 0
 
 
 # The whole recipe
@@ -197,6 +257,10 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
 
     results = benchmark.evaluate(out, data, data, every=100)
     assert results["renders"]["people"] <= 4 and results["photographs"]["people"] <= 3
+    assert results["people, test"]["people"] <= 4 and "exchanged" in results["people, validation"]
+    assert (
+        results["score to believe"]["right"] == 0.9 and "PCK@0.1" in results["photographs, upright, confirmed joints"]
+    )
     assert 0 <= results["film"]["all"]["PCK@0.2"] <= 1 and "share above 0.3" in results["nobody"]
 
 
