@@ -4,8 +4,7 @@
 
 PCK@a: the share of joints found within `a` torso diameters (left shoulder to right hip) of where they are. Boxes are
 those of the true joints, a margin wider, scattered in place and size (seeded, the same at every call), or, in the film,
-as the notebook has them: the whole frame at first, then the box of the joints found in the frame before, and the whole
-frame again where the person was lost.
+those of `helpers.bodies.follow`.
 
 1. Renders of people, movements and backgrounds that training never saw: PICTURES holds those of
    `python -m training.body_pictures --split validation`; without `--renders` they are left out.
@@ -27,7 +26,6 @@ import json
 import time
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pyarrow.parquet
 import torch
@@ -38,11 +36,8 @@ from helpers import bodies, checkpoints, media
 from helpers.bodies import COCO, LSP
 from helpers.metrics import pck, torso_errors
 
-KERNEL = 3  # of DARK's blur, cells: the heatmaps are about as sharp as their targets, and DARK's own 11 is for larger
 MARGIN = 1.12  # a box's sides over those of its joints; the processor widens it by another quarter
 JITTER = 0.05, 0.1  # how a detector's boxes scatter: centre over the longer side, logarithm of the size
-SURE = 0.3  # the score above which a joint has a say in the next frame's box
-FOLLOWED = 0.06  # a followed person's box reaches beyond the joints by this share of its longer side, on every side
 EMPTY = ("chelsea", "coffee", "coins", "grass", "motorcycle_left", "page", "rocket", "text")  # nobody is on these
 FEWEST = 4  # labels that a photograph needs
 RIGHT = 0.9  # of the joints above the score that is chosen
@@ -95,7 +90,7 @@ def load_renders(folder, split):
 
 
 def decoded(jpeg):
-    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+    return Image.open(io.BytesIO(jpeg)).convert("RGB")
 
 
 def box_of(joints, margin=MARGIN):
@@ -122,41 +117,16 @@ def scattered(joints, seed=0):
 class Detector:
     """The checkpoint in a folder with its processor. `mirror`: also look at the mirror image, and take the mean."""
 
-    def __init__(self, folder, mirror=False, kernel=KERNEL):
+    def __init__(self, folder, mirror=False):
         self.processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
         self.model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
-        self.mirror, self.kernel = mirror, kernel
+        self.mirror = mirror
 
-    @torch.no_grad()
     def __call__(self, images, boxes, batch=32):
         """Joints (N, 17, 2), px of each image, and scores (N, 17), one person and box (4,) an image."""
-        found = []
-        for start in range(0, len(images), batch):
-            part = [[box] for box in np.asarray(boxes[start : start + batch], np.float32)]
-            inputs = self.processor(images[start : start + batch], boxes=part, return_tensors="pt")
-            outputs = self.model(**inputs)
-            if self.mirror:
-                other = self.model(inputs["pixel_values"].flip(-1)).heatmaps.flip(-1)[:, COCO.mirror.tolist()]
-                outputs.heatmaps = (outputs.heatmaps + other) / 2
-            found += self.processor.post_process_pose_estimation(outputs, boxes=part, kernel_size=self.kernel)
-        return tuple(np.array([person[0][key].numpy() for person in found]) for key in ("keypoints", "scores"))
-
-
-def follow(detector, images):
-    """Joints (T, 17, 2) and scores (T, 17) of one person through a film's frames, each frame's box from the last.
-
-    As in notebook 04. The first look, and the one after a frame in which the person was lost, takes in the middle of
-    the whole frame.
-    """
-    height, width = images[0].shape[:2]
-    box = whole = np.array([width / 2 - 0.375 * height, 0, 0.75 * height, height])
-    found = []
-    for image in [images[0], *images]:  # the first frame twice: its first look only finds the box
-        joints, scores = (part[0] for part in detector([image], [box]))
-        sure = scores > SURE
-        box = np.round(bodies.box_of(joints[sure], FOLLOWED)) if sure.sum() >= bodies.FEWEST else whole
-        found.append((joints, scores))
-    return tuple(np.array(part) for part in zip(*found[1:], strict=True))
+        parts = [slice(start, start + batch) for start in range(0, len(images), batch)]
+        found = [bodies.find_joints(self.model, self.processor, images[p], boxes[p], self.mirror) for p in parts]
+        return tuple(np.concatenate(part) for part in zip(*found, strict=True))
 
 
 def ms_a_frame(detector, image, box, count=60):
@@ -263,30 +233,29 @@ def measure(detectors, images, joints, visibility=None, average=None):
 def film(every=4):
     """The workout film's frames, all of them, and of every fourth: its row, joints and visibility."""
     path, truth = media.clip("workout")
-    images = [np.asarray(image) for image in media.frames(path)]
+    images = list(media.frames(path))
     rows = np.arange(0, len(images), every)
     return images, rows, truth["joints"][rows].astype(float), truth["visibility"][rows]
 
 
 def nobody(detector):
-    """Scores where there is nobody: 8 boxes on each of the photographs `EMPTY`; quantiles, and how many are `SURE`."""
+    """Scores where there is nobody: 8 boxes on each of the photographs `EMPTY`; quantiles, what share is believed."""
     images, boxes, rng = [], [], np.random.default_rng(0)
     for name in EMPTY:
-        image = np.asarray(media.photo(name))
-        scale = 320 / max(image.shape[:2])
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        image = media.photo(name)
+        image.thumbnail((320, 320), Image.Resampling.BOX)
         for _ in range(8):
-            height = rng.uniform(0.4, 0.8) * min(image.shape[0], image.shape[1] / 0.75)
-            corner = rng.uniform(0, 1, 2) * (image.shape[1] - 0.75 * height, image.shape[0] - height)
+            height = rng.uniform(0.4, 0.8) * min(image.height, image.width / 0.75)
+            corner = rng.uniform(0, 1, 2) * (image.width - 0.75 * height, image.height - height)
             images.append(image)
             boxes.append([*corner, 0.75 * height, height])
-    scores = detector(images, boxes)[1]
+    scores, sure = detector(images, np.array(boxes))[1], bodies.sure_score(detector.model)
     return {
         "median score": round(float(np.median(scores)), 3),
         "95 % below": round(float(np.quantile(scores, 0.95)), 3),
         "median of a person's mean": round(float(np.median(scores.mean(1))), 3),
         "95 % of a person's mean below": round(float(np.quantile(scores.mean(1), 0.95)), 3),
-        f"share above {SURE}": round(float((scores > SURE).mean()), 4),
+        f"share from {sure} on": round(float((scores >= sure).mean()), 4),
     }
 
 
@@ -294,8 +263,10 @@ def evaluate(folder, data=None, renders=None, every=4):
     """All figures of the checkpoint in a folder, as a dictionary. Without `data` and `renders`: the film's."""
     plain = Detector(folder)
     detectors = {"plain": plain, "with the mirror image": Detector(folder, mirror=True)}
-    detectors["kernel_size=11"] = Detector(folder, kernel=11)
-    results, average = {}, None
+    results, average = on_sure_labels(data, detectors) if data else {}, None
+    if "score to believe" in results:
+        for detector in detectors.values():
+            detector.model.config.sure_score = results["score to believe"]["threshold"]
     if renders:
         average = mean_pose(load_renders(renders, "train")[1])
         jpegs, joints, visibility = load_renders(renders, "validation")
@@ -304,7 +275,8 @@ def evaluate(folder, data=None, renders=None, every=4):
         results["renders"] = measure(detectors, [decoded(jpeg) for jpeg in jpegs], joints, visibility, average)
     images, rows, joints, visibility = film(every)
     results["film"] = measure(detectors, [images[row] for row in rows], joints, visibility, average)
-    found, scores = (part[rows] for part in follow(plain, images))
+    sights = list(bodies.follow(plain.model, plain.processor, images))
+    found, scores = (np.array([getattr(sights[row], key) for row in rows]) for key in ("joints", "scores"))
     results["film, followed"] = summary(found, joints, scores, visibility)
     if data:
         _, known, standing = _labelled(load_people(data, "train"))
@@ -315,7 +287,6 @@ def evaluate(folder, data=None, renders=None, every=4):
         ):
             photos = [decoded(jpegs[row]) for row in rows]
             results[name] = measure(detectors, photos, joints[rows], average=average)
-        results |= on_sure_labels(data, detectors)
     results["nobody"] = nobody(plain)
     results["ms a frame, one thread"] = ms_a_frame(plain, images[0], scattered(film()[2][:1])[0])
     return results
@@ -372,14 +343,18 @@ def main(arguments=None):
     parser.add_argument("--data", help="folder with bodies.parquet; without it, no photographs")
     parser.add_argument("--renders", help="folder of training.body_pictures; without it, no renders")
     parser.add_argument("--checkpoint", default=None, help="instead of the bundled one")
-    parser.add_argument("--write", action="store_true", help="put the figures into the checkpoint's results.json")
+    parser.add_argument("--write", action="store_true", help="put figures and score into the checkpoint's files")
     options = parser.parse_args(arguments)
     folder = Path(options.checkpoint or checkpoints.find("body-pose"))
     results = evaluate(folder, options.data, options.renders)
     print(json.dumps(results, indent=2))
     if options.write:
-        history = json.loads((folder / "results.json").read_text())
-        (folder / "results.json").write_text(json.dumps(history | {"figures": results}, indent=2) + "\n")
+        added = {"results": {"figures": results}}
+        if "score to believe" in results:  # `helpers.bodies.sure_score` reads it there
+            added["config"] = {"sure_score": results["score to believe"]["threshold"]}
+        for name, values in added.items():
+            file = folder / f"{name}.json"
+            file.write_text(json.dumps(json.loads(file.read_text()) | values, indent=2) + "\n")
 
 
 if __name__ == "__main__":

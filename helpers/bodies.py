@@ -1,12 +1,14 @@
-"""Bodies as joints: tables of COCO-17, LSP-14 and MediaPipe, boxes, angles.
+"""Bodies as joints: tables of COCO-17, LSP-14 and MediaPipe, boxes, a person's joints in a film, angles.
 
 All tables have the 12 limb joints of `LIMBS`. Left and right are the person's own. Joints that were not seen are NaN,
 and so is what follows from them.
 """
 
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 _OTHER = {"left": "right", "right": "left"}
 _CHAINS = (("shoulder", "elbow", "wrist"), ("hip", "knee", "ankle"))
@@ -67,6 +69,9 @@ ANGLES = {
 }
 
 
+MARGIN = 0.06  # of a followed person's box, on every side, over its longer side
+
+
 class NoPerson(ValueError):
     """Too few joints of a person were seen; the message says how many are needed."""
 
@@ -92,6 +97,113 @@ def box_of(joints, margin=0.15):
     low, high = seen.min(0), seen.max(0)
     grow = margin * (high - low).max()
     return np.concatenate([low - grow, high - low + 2 * grow])
+
+
+@torch.inference_mode()
+def find_joints(model, processor, images, boxes, mirror=False):
+    """The joints of one person in each of N images.
+
+    Each image is first reduced to about the resolution of the network's crop, because the processor only interpolates.
+    Peaks of the heatmaps are refined by DARK (Zhang et al. 2020), whose blur fits the heatmaps' size.
+
+    Args:
+        model, processor: a `VitPoseForPoseEstimation` and its image processor; neither is changed.
+        images: N PIL images, RGB.
+        boxes: (N, 4), x, y, width, height, px of the image; they may reach beyond it.
+        mirror: also look at the mirror images, and take the mean of both heatmaps: twice the time.
+
+    Returns joints (N, K, 2), px of the image, and scores (N, K), the heights of the peaks.
+    """
+    boxes = np.asarray(boxes, dtype=float)
+    factors = np.maximum(1.25 * boxes[:, 3] // processor.size["height"], 1).astype(int)
+    small = [image.reduce(int(factor)) for image, factor in zip(images, factors, strict=True)]
+    corners = (boxes[:, :2] + 0.5) / factors[:, None] - 0.5
+    nested = [[tuple(box)] for box in np.column_stack([corners, boxes[:, 2:] / factors[:, None]])]
+    inputs = processor(small, boxes=nested, return_tensors="pt").to(model.device)
+    outputs = model(**inputs)
+    if mirror:
+        other = model(inputs["pixel_values"].flip(-1)).heatmaps.flip(-1)[:, COCO.mirror.tolist()]
+        outputs.heatmaps = (outputs.heatmaps + other) / 2
+    outputs.heatmaps = outputs.heatmaps.float().cpu()
+    kernel = 3 if outputs.heatmaps.shape[2] <= 32 else 11  # cells
+    found = processor.post_process_pose_estimation(outputs, boxes=nested, kernel_size=kernel)
+    joints, scores = (np.array([person[key].numpy() for (person,) in found]) for key in ("keypoints", "scores"))
+    return (joints + 0.5) * factors[:, None, None] - 0.5, scores
+
+
+def sure_score(model):
+    """The score from which a joint is to be believed: the one that the checkpoint was measured to need, or 0.3."""
+    return getattr(model.config, "sure_score", 0.3)
+
+
+class Sight(NamedTuple):
+    """A followed person in one frame: joints (K, 2), px, and scores (K,); whether the person was lost; whether this may
+    be another person, because the box has nothing in common with the last good one."""
+
+    joints: np.ndarray
+    scores: np.ndarray
+    lost: bool
+    jumped: bool
+
+
+def follow(model, processor, frames, box=None, sure=None, mirror=False):
+    """One person through a film: a generator of a `Sight` for each of the frames, which it asks for one by one.
+
+    The box of a frame comes from the joints of the last good one, in which at least `FEWEST` scored `sure` or more.
+    Where that finds too few, a dozen boxes all over the frame are tried (a dozen times the time), and the best one is
+    looked at again. Boxes are rounded to whole pixels, so that the last bits of a computer's arithmetic don't grow.
+
+    Args:
+        model, processor, mirror: as `find_joints` takes them.
+        frames: PIL images, RGB, of any number.
+        box: where the person is in the first frame; None to search.
+        sure: None for `sure_score(model)`.
+    """
+    sure, last = sure_score(model) if sure is None else sure, box
+
+    def look(image, boxes):
+        """Joints and scores in the best of the boxes, and how many are sure."""
+        joints, scores = find_joints(model, processor, [image] * len(boxes), boxes, mirror)
+        count = (scores >= sure).sum(1)
+        best = np.argmax(count + np.round(scores.mean(1), 3))
+        return joints[best], scores[best], count[best]
+
+    for image in frames:
+        joints, scores, count = look(image, [last]) if last is not None else (None, None, 0)
+        if count < FEWEST:
+            other = look(image, _search_boxes(image))
+            other = look(image, [_box_about(other[0], other[1], sure)])
+            if other[2] >= FEWEST or joints is None:
+                joints, scores, count = other
+        lost, jumped = bool(count < FEWEST), False
+        if not lost:
+            now = _box_about(joints, scores, sure)
+            jumped = last is not None and not _overlap(now, last)
+            last = now
+        yield Sight(joints, scores, lost, jumped)
+
+
+def _box_about(joints, scores, sure):
+    """The box of what is sure, or at least half so; of all joints, where that is too little."""
+    seen = scores >= sure / 2
+    return np.round(box_of(joints[seen] if seen.sum() >= FEWEST else joints, MARGIN))
+
+
+def _search_boxes(image):
+    """Boxes (N, 4) three quarters as wide as high, over the whole of an image: as high as it, and smaller ones."""
+    boxes = []
+    for height in (image.height, 0.6 * image.height):
+        spare = np.array([image.width - 0.75 * height, image.height - height])
+        steps = np.ceil(np.maximum(spare, 0) / (0.4 * height)).astype(int)
+        for x in np.linspace(0, 1, steps[0] + 1) if spare[0] > 0 else [0.5]:
+            for y in np.linspace(0, 1, steps[1] + 1):
+                boxes.append([x * spare[0], y * spare[1], 0.75 * height, height])
+    return np.round(boxes)
+
+
+def _overlap(first, second):
+    """Whether two boxes (x, y, width, height) have a point in common."""
+    return bool((np.abs(2 * (first[:2] - second[:2]) + first[2:] - second[2:]) < first[2:] + second[2:]).all())
 
 
 def angle_deg(a, b, c):

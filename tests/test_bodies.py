@@ -8,12 +8,28 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
+from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
-from helpers import media
-from helpers.bodies import ANGLES, COCO, FEWEST, LIMBS, LSP, MEDIAPIPE, NoPerson, angle_deg, box_of, limb_angles_deg
-from helpers.metrics import mpjpe_mm, pa_mpjpe_mm
+from helpers import checkpoints, media
+from helpers.bodies import (
+    ANGLES,
+    COCO,
+    FEWEST,
+    LIMBS,
+    LSP,
+    MEDIAPIPE,
+    NoPerson,
+    angle_deg,
+    box_of,
+    find_joints,
+    follow,
+    limb_angles_deg,
+    sure_score,
+)
+from helpers.metrics import mpjpe_mm, pa_mpjpe_mm, pck
 
 pytestmark = pytest.mark.filterwarnings("error")
 examples = settings(max_examples=40, deadline=None, derandomize=True)
@@ -212,3 +228,103 @@ def test_metrics_say_what_is_wrong_and_leave_nan_where_a_joint_is_missing():
     holed[1, 3] = np.nan
     for metric in (mpjpe_mm, pa_mpjpe_mm):
         np.testing.assert_array_equal(np.isnan(metric(holed, [STANDING, STANDING])), [False, True])
+
+
+# A person in a film
+
+
+@pytest.fixture(scope="module")
+def network():
+    folder = checkpoints.find("body-pose")
+    model = VitPoseForPoseEstimation.from_pretrained(folder).eval()
+    return model, AutoImageProcessor.from_pretrained(folder, backend="pil")
+
+
+@pytest.fixture(scope="module")
+def film():
+    """Every fifth of the workout film's first frames, and the true joints in them."""
+    path, truth = media.clip("workout")
+    frames = list(itertools.islice(media.frames(path), 60))[::5]
+    return frames, truth["joints"][:60:5].astype(float)
+
+
+def at(frame, joints, corner, scale=1.0, size=(1200, 700)):
+    """The frame, and joints in it, elsewhere on a larger picture."""
+    picture = Image.new("RGB", size, frame.getpixel((5, 5)))
+    picture.paste(frame.resize((round(frame.width * scale), round(frame.height * scale)), Image.Resampling.BOX), corner)
+    return picture, (joints + 0.5) * scale - 0.5 + corner
+
+
+def test_joints_are_the_same_in_a_larger_picture(network, film):
+    frames, true = film
+    small, _ = find_joints(*network, frames[:2], [box_of(joints, 0.06) for joints in true[:2]])
+    assert pck(small, true[:2], 0.1) > 0.9
+    large = [frame.resize((4 * frame.width, 4 * frame.height), Image.Resampling.BICUBIC) for frame in frames[:2]]
+    boxes = np.array([box_of(joints, 0.06) for joints in true[:2]])
+    boxes[:, :2] = (boxes[:, :2] + 0.5) * 4 - 0.5
+    boxes[:, 2:] *= 4
+    found, _ = find_joints(*network, large, boxes)
+    assert np.median(np.linalg.norm((found + 0.5) / 4 - 0.5 - small, axis=-1)) < 0.5  # px of the small one
+
+
+def test_the_mean_with_the_mirror_image_does_not_know_left_from_right(network, film):
+    frames, true = film
+    flipped = frames[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    box = np.round(box_of(true[0], 0.06))
+    other = np.array([frames[0].width - box[0] - box[2], *box[1:]])
+    found, scores = find_joints(*network, [frames[0]], [box], mirror=True)
+    back, same = find_joints(*network, [flipped], [other], mirror=True)
+    clear = scores[0] > 0.5
+    expected = [frames[0].width - 1, 0] + back[0, COCO.mirror] * [-1, 1]
+    assert np.median(np.linalg.norm(expected - found[0], axis=1)[clear]) < 1.5  # px
+    np.testing.assert_allclose(same[0, COCO.mirror], scores[0], atol=0.15)
+
+
+def test_the_score_to_believe_comes_with_the_checkpoint(network):
+    assert sure_score(network[0]) == network[0].config.sure_score
+    assert sure_score(VitPoseForPoseEstimation(type(network[0].config)(num_labels=17))) == 0.3
+
+
+def test_a_person_is_followed_without_a_box_to_begin_with(network, film):
+    frames, true = film
+    sights = list(follow(*network, frames))
+    assert pck(np.array([sight.joints for sight in sights]), true) > 0.9
+    assert not any(sight.lost or sight.jumped for sight in sights)
+
+
+def test_a_small_crouching_person_in_a_corner_is_found_by_the_first_look(network, film):
+    frames, true = film
+    lowest = np.argmax(true[:, 0, 1])
+    for corner in ((10, 140), (400, 60)):
+        picture, joints = at(frames[lowest], true[lowest], corner, scale=0.7, size=(700, 350))
+        (sight,) = follow(*network, [picture])
+        assert not sight.lost and pck(sight.joints, joints) > 0.85
+
+
+def test_a_person_who_leaves_is_lost_and_found_again_and_elsewhere_it_is_a_jump(network, film):
+    frames, true = film
+    pictures, joints = zip(*(at(frames[k], true[k], (20, 200)) for k in range(6)), strict=True)
+    empty = [Image.new("RGB", pictures[0].size, pictures[0].getpixel((5, 5)))] * 2
+    moved, other = at(frames[6], true[6], (780, 200))
+    sights = list(follow(*network, [*pictures[:3], *empty, *pictures[3:], moved]))
+    assert [sight.lost for sight in sights] == [False] * 3 + [True] * 2 + [False] * 4
+    assert [sight.jumped for sight in sights] == [False] * 8 + [True]
+    seen = [sights[k].joints for k in (0, 1, 2, 5, 6, 7, 8)]
+    assert pck(np.array(seen), np.array([*joints, other])) > 0.9
+
+
+def test_where_no_joint_is_sure_all_frames_are_lost_and_none_is_missing(network, film):
+    sights = list(follow(*network, film[0][:2], sure=9.0))
+    assert [sight.lost for sight in sights] == [True, True] and sights[0].joints.shape == (17, 2)
+
+
+def test_what_was_seen_before_a_film_breaks_is_kept(network, film):
+    def breaking():
+        yield from film[0][:2]
+        raise media.MediaError("cut short")
+
+    seen = []
+    with pytest.raises(media.MediaError):
+        for sight in follow(*network, breaking()):
+            seen.append(sight)
+    assert len(seen) == 2

@@ -261,7 +261,7 @@ def test_a_run_of_a_few_steps_ends_in_a_checkpoint_and_goes_on_where_it_was_stop
     assert (
         results["score to believe"]["right"] == 0.9 and "PCK@0.1" in results["photographs, upright, confirmed joints"]
     )
-    assert 0 <= results["film"]["all"]["PCK@0.2"] <= 1 and "share above 0.3" in results["nobody"]
+    assert 0 <= results["film"]["all"]["PCK@0.2"] <= 1 and "median score" in results["nobody"]
 
 
 def test_a_person_is_rendered_with_joints_in_the_picture(data):
@@ -288,12 +288,12 @@ def detector():
 
 def test_the_bundled_checkpoint_finds_the_joints_of_the_film(detector):
     images, rows, joints, visibility = benchmark.film(every=40)
-    found, scores = detector([images[row] for row in rows], [benchmark.box_of(points) for points in joints])
+    found, scores = detector([images[row] for row in rows], np.array([benchmark.box_of(points) for points in joints]))
     assert pck(found, joints) > 0.85 and pck(found, joints, 0.1) > 0.75
     assert np.median(scores[visibility == 2]) > 0.35
 
 
 def test_the_bundled_checkpoint_gives_low_scores_where_nobody_is(detector):
-    photos = [np.asarray(media.photo(name).resize((192, 144))) for name in ("coffee", "grass", "page")]
-    scores = detector(photos, [[42, 0, 108, 144]] * 3)[1]
+    photos = [media.photo(name).resize((192, 144)) for name in ("coffee", "grass", "page")]
+    scores = detector(photos, np.array([[42, 0, 108, 144]] * 3))[1]
     assert np.median(scores) < 0.2

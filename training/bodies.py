@@ -128,11 +128,19 @@ class Bodies(IterableDataset):
             joints, seen, known = np.full((17, 2), -1e3, np.float32), np.zeros(17, int), np.ones(17)
         elif chance < self.empty + self.real:
             row = min(np.searchsorted(self.upto, rng.random()), len(self.upto) - 1)
-            image, joints, known = decoded(self.people.images[row]), self.people.joints[row], self.people.weights[row]
+            image, joints, known = (
+                np.asarray(decoded(self.people.images[row])),
+                self.people.joints[row],
+                self.people.weights[row],
+            )
             seen = np.full(17, 2)
         else:
             row = rng.integers(len(self.renders[0]))
-            image, joints, seen = decoded(self.renders[0][row]), self.renders[1][row], self.renders[2][row].astype(int)
+            image, joints, seen = (
+                np.asarray(decoded(self.renders[0][row])),
+                self.renders[1][row],
+                self.renders[2][row].astype(int),
+            )
             known = np.ones(17)
         if rng.random() < 0.5:
             image, joints, seen, known = cv2.flip(image, 1), joints[COCO.mirror], seen[COCO.mirror], known[COCO.mirror]
