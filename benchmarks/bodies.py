@@ -29,11 +29,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet
 import torch
-from PIL import Image
+from PIL import Image, ImageFilter, ImageOps
 from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 
-from helpers import bodies, checkpoints, media
+from helpers import bodies, checkpoints, media, movement
 from helpers.bodies import COCO, LSP
+from helpers.lifter import BodyLifter, lift
 from helpers.metrics import pck, torso_errors
 
 MARGIN = 1.12  # a box's sides over those of its joints; the processor widens it by another quarter
@@ -259,6 +260,50 @@ def nobody(detector):
     }
 
 
+def real_films(detector, folder, lifter):
+    """The films in a folder, followed as they are, mirrored, in less light and blurred, and their repetitions counted.
+
+    Of each: the share of limb joints believed, of frames in which the person was lost, the jumps, and the counts.
+    """
+    changes = {
+        "as it is": lambda image: image,
+        "mirrored": ImageOps.mirror,
+        "darker": lambda image: image.point(lambda value: 0.6 * value),
+        "blurred": lambda image: image.filter(ImageFilter.GaussianBlur(image.height / 300)),
+    }
+    results = {}
+    for path in sorted(Path(folder).glob("*.mp4")):
+        frames = list(media.frames(path))
+        times = np.array([frame.info["time_s"] for frame in frames])
+        every = max(1, round(0.06 / np.median(np.diff(times))))  # about 16 a second are enough
+        frames, times, found = frames[::every], times[::every], {}
+        for name, change in changes.items():
+            sights = list(
+                bodies.follow(detector.model, detector.processor, map(change, frames), mirror=detector.mirror)
+            )
+            joints, scores, lost, jumped = (np.array(part) for part in zip(*sights, strict=True))
+            seen = scores >= bodies.sure_score(detector.model)
+            limbs = np.where(seen[..., None], joints, np.nan)[:, COCO.limbs]
+            found[name] = {
+                "limb joints believed": round(float(seen[:, COCO.limbs].mean()), 3),
+                "lost": round(float(lost.mean()), 3),
+                "jumps": int(jumped.sum()),
+                "counted": counted(limbs, times, lifter),
+            }
+        results[path.stem] = found
+    return results
+
+
+def counted(limbs, times, lifter):
+    """How many repetitions are counted in limb joints (F, 12, 2), as in the notebooks; None where they can't be."""
+    calm = movement.one_euro(movement.fill_gaps(limbs, times), times)
+    try:
+        angles = bodies.limb_angles_deg(lift(lifter, calm, None, fps=1 / np.median(np.diff(times))))
+        return len(movement.repetitions(movement.main_movement(angles, times), times))
+    except ValueError:
+        return None
+
+
 def evaluate(folder, data=None, renders=None, every=4):
     """All figures of the checkpoint in a folder, as a dictionary. Without `data` and `renders`: the film's."""
     plain = Detector(folder)
@@ -287,6 +332,9 @@ def evaluate(folder, data=None, renders=None, every=4):
         ):
             photos = [decoded(jpegs[row]) for row in rows]
             results[name] = measure(detectors, photos, joints[rows], average=average)
+    if data and (Path(data) / "clips").is_dir():
+        lifter = BodyLifter.from_pretrained(checkpoints.find("body-lifter")).eval()
+        results["real films"] = real_films(plain, Path(data) / "clips", lifter)
     results["nobody"] = nobody(plain)
     results["ms a frame, one thread"] = ms_a_frame(plain, images[0], scattered(film()[2][:1])[0])
     return results
