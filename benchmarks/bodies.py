@@ -263,7 +263,8 @@ def nobody(detector):
 def real_films(detector, folder, lifter):
     """The films in a folder, followed as they are, mirrored, in less light and blurred, and their repetitions counted.
 
-    Of each: the share of limb joints believed, of frames in which the person was lost, the jumps, and the counts.
+    Of each: the share of limb joints believed, of frames in which the person was lost, the jumps, the count, and by which
+    share period and height change from one repetition to the next.
     """
     changes = {
         "as it is": lambda image: image,
@@ -288,20 +289,21 @@ def real_films(detector, folder, lifter):
                 "limb joints believed": round(float(seen[:, COCO.limbs].mean()), 3),
                 "lost": round(float(lost.mean()), 3),
                 "jumps": int(jumped.sum()),
-                "counted": counted(limbs, times, lifter),
+                **counted(limbs, times, lifter),
             }
         results[path.stem] = found
     return results
 
 
 def counted(limbs, times, lifter):
-    """How many repetitions are counted in limb joints (F, 12, 2), as in the notebooks; None where they can't be."""
+    """Repetitions in limb joints (F, 12, 2), counted as in the notebooks, and how irregular they are; none: no count."""
     calm = movement.one_euro(movement.fill_gaps(limbs, times), times)
     try:
-        angles = bodies.limb_angles_deg(lift(lifter, calm, None, fps=1 / np.median(np.diff(times))))
-        return len(movement.repetitions(movement.main_movement(angles, times), times))
+        angles = bodies.limb_angles_deg(lift(lifter, calm, None, times))
+        found = movement.repetitions(movement.main_movement(angles, times), times)
     except ValueError:
-        return None
+        return {}
+    return {"counted": len(found), "changes": [round(change, 2) for change in movement.regularity(found)]}
 
 
 def evaluate(folder, data=None, renders=None, every=4):
