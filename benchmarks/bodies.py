@@ -296,7 +296,7 @@ def real_films(detector, folder, lifter):
 
 
 def counted(limbs, times, lifter):
-    """Repetitions in limb joints (F, 12, 2), counted as in the notebooks, and how irregular they are; none: no count."""
+    """Repetitions in limb joints (F, 12, 2), counted as in the notebooks, and how irregular they are."""
     calm = movement.one_euro(movement.fill_gaps(limbs, times), times)
     try:
         angles = bodies.limb_angles_deg(lift(lifter, calm, None, times))
