@@ -263,8 +263,8 @@ def nobody(detector):
 def real_films(detector, folder, lifter):
     """The films in a folder, followed as they are, mirrored, in less light and blurred, and their repetitions counted.
 
-    Of each: the share of limb joints believed, of frames in which the person was lost, the jumps, the count, and by which
-    share period and height change from one repetition to the next.
+    Of each: the share of limb joints believed, of frames in which the person was lost, the jumps, the count, and by
+    which share period and height change from one repetition to the next.
     """
     changes = {
         "as it is": lambda image: image,
