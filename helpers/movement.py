@@ -208,7 +208,7 @@ class Regularity(NamedTuple):
 
 
 def regularity(found):
-    """How regular repetitions are, from 0, a machine: by it a dance is told from a set, if there are some repetitions.
+    """How regular repetitions are, from 0, a machine: it tells a set from movement at random, given a few repetitions.
 
     A change is the difference over the mean, as in the local variation of Shinomoto et al. (2003): so a set that gets
     slower and shallower is regular. The period is from middle to middle. Of the sets of `benchmarks.counting`, nine of
