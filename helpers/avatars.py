@@ -142,13 +142,11 @@ def rotations_of(joints):
         for directions in (hips, chest, spine, bones):
             _finite(directions, "The bones' directions", "Two joints coincide there: leave these frames out.")
         upper, lower = bones[:, :, 0], bones[:, :, 1]
-        hinge = _hinges(upper, lower, np.array([-1, -1, 1, 1]))
-        first = _axes(hinge, -upper)
+        first = _axes(_hinges(upper, lower, np.array([-1, -1, 1, 1])), -upper)
         lower = np.einsum("...ji,...j->...i", first, lower)  # as the upper bone sees it
         second = _axes(_carried(np.array([1.0, 0, 0]), np.array([0, -1.0, 0]), lower), -lower)
     rotations = np.tile(np.eye(3), (len(joints), len(NAMES), 1, 1))
-    for name, turns in (("Hips", hips), ("Spine", hips.mT @ spine), ("Chest", spine.mT @ chest)):
-        rotations[:, NAMES.index(name)] = turns
+    rotations[:, :3] = np.stack([hips, hips.mT @ spine, spine.mT @ chest], 1)  # Hips, Spine, Chest
     for parts, turns in (((_ARM[0], _LEG[0]), first), ((_ARM[1], _LEG[1]), second)):
         rotations[:, [NAMES.index(f"{side}{part}") for part in parts for side in ("Left", "Right")]] = turns
     return rotations, middle[:, 3]
@@ -195,9 +193,7 @@ def forward(skeleton, rotations, root=(0, 0, 0)):
     """
     rotations = np.asarray(rotations, dtype=float)
     if rotations.shape[-3:] != (len(skeleton.names), 3, 3):
-        raise ValueError(
-            f"rotations must be (..., {len(skeleton.names)}, 3, 3) for this skeleton, not {rotations.shape}."
-        )
+        raise ValueError(f"rotations must be (..., {len(skeleton.names)}, 3, 3) here, not {rotations.shape}.")
     shape = np.broadcast_shapes(rotations.shape[:-3], np.shape(root)[:-1])
     places, turns = [np.broadcast_to(np.asarray(root, dtype=float), (*shape, 3))], [rotations[..., 0, :, :]]
     for row, parent in enumerate(skeleton.parents[1:], 1):
@@ -223,11 +219,9 @@ def write_bvh(path, skeleton, rotations, root, fps):
     Raises ValueError for other shapes, a wrong frame rate, and names the frames with NaN.
     """
     rotations, root = np.asarray(rotations, dtype=float), np.asarray(root, dtype=float)
+    right = f"(F, {len(skeleton.names)}, 3, 3) and (F, 3), of at least one frame"
     if rotations.shape != (len(root), len(skeleton.names), 3, 3) or root.shape[1:] != (3,) or not len(root):
-        raise ValueError(
-            f"rotations of shape {rotations.shape} and root of shape {root.shape} must be (F, {len(skeleton.names)}, "
-            "3, 3) and (F, 3), of at least one frame."
-        )
+        raise ValueError(f"rotations {rotations.shape} and root {root.shape} must be {right}.")
     if not 0 < fps < np.inf:
         raise ValueError(f"fps must be positive, not {fps}.")
     for values, name in ((rotations, "The rotations"), (root, "The root's places")):
@@ -236,10 +230,9 @@ def write_bvh(path, skeleton, rotations, root, fps):
 
     def add(row, indent):
         children = [child for child, parent in enumerate(skeleton.parents) if parent == row]
-        kind = "ROOT " if row == 0 else "JOINT "
+        name = f"{'JOINT' if row else 'ROOT'} {skeleton.names[row]}" if children else "End Site"
         offset = " ".join(f"{_CM * value:.6f}" for value in skeleton.offsets[row])
-        lines.extend([indent + (kind + skeleton.names[row] if children else "End Site"), indent + "{"])
-        lines.append(f"{indent}\tOFFSET {offset}")
+        lines.extend([indent + name, indent + "{", f"{indent}\tOFFSET {offset}"])
         if children:
             order, position = _ORDERS[row > 0], "" if row else "Xposition Yposition Zposition "
             channels = position + " ".join(f"{axis}rotation" for axis in order)

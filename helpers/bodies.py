@@ -183,6 +183,34 @@ def follow(model, processor, frames, box=None, sure=None, mirror=False):
         yield Sight(joints, scores, lost, jumped)
 
 
+def joints_in_film(model, processor, frames, box=None, sure=None, mirror=False):
+    """All that `follow` finds in a film, frame by frame, so that only one is in memory.
+
+    Args:
+        model, processor, box, sure, mirror: as `follow` takes them.
+        frames: PIL images that know their times, as `media.frames` yields them.
+
+    Returns joints (F, K, 2), px, NaN where they score less than `sure`; scores (F, K); times (F,), s.
+
+    Raises NoPerson if in no frame enough of a person was seen.
+    """
+    times, sure = [], sure_score(model) if sure is None else sure
+
+    def timed():
+        for frame in frames:
+            times.append(frame.info["time_s"])
+            yield frame
+
+    sights = list(follow(model, processor, timed(), box, sure, mirror))
+    if all(sight.lost for sight in sights):
+        raise NoPerson(
+            f"None of {len(sights)} frames shows {FEWEST} joints of a person well enough. Is all of the body in view, "
+            "and the light good?"
+        )
+    joints, scores = (np.array([getattr(sight, part) for sight in sights]) for part in ("joints", "scores"))
+    return np.where(scores[..., None] >= sure, joints, np.nan), scores, np.array(times)
+
+
 def _box_about(joints, scores, sure):
     """The box of what is sure, or at least half so; of all joints, where that is too little."""
     seen = scores >= sure / 2

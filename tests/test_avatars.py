@@ -132,9 +132,7 @@ def test_poses_of_one_and_of_many_frames_mix():
     assert forward(BODY, pose({}), np.zeros((4, 3))).shape == (4, len(NAMES), 3)
     with pytest.raises(ValueError, match=r"no joint 'LeftKnee'; choose from: Hips, Spine"):
         pose({"LeftKnee": ("x", 9)})
-    with pytest.raises(
-        ValueError, match=rf"must be \(\.\.\., {len(NAMES)}, 3, 3\) for this skeleton, not \(2, 5, 3, 3\)"
-    ):
+    with pytest.raises(ValueError, match=rf"must be \(\.\.\., {len(NAMES)}, 3, 3\) here, not \(2, 5, 3, 3\)"):
         forward(BODY, np.zeros((2, 5, 3, 3)))
 
 

@@ -26,6 +26,7 @@ from helpers.bodies import (
     box_of,
     find_joints,
     follow,
+    joints_in_film,
     limb_angles_deg,
     sure_score,
 )
@@ -316,6 +317,20 @@ def test_a_person_who_leaves_is_lost_and_found_again_and_elsewhere_it_is_a_jump(
 def test_where_no_joint_is_sure_all_frames_are_lost_and_none_is_missing(network, film):
     sights = list(follow(*network, film[0][:2], sure=9.0))
     assert [sight.lost for sight in sights] == [True, True] and sights[0].joints.shape == (17, 2)
+
+
+def test_the_joints_of_a_film_are_those_that_follow_finds_with_the_doubtful_ones_left_out(network):
+    frames = list(itertools.islice(media.frames(media.clip("workout")[0]), 48, 60, 3))
+    joints, scores, times = joints_in_film(*network, iter(frames))
+    sights = list(follow(*network, frames))
+    np.testing.assert_allclose(times, [2.4, 2.55, 2.7, 2.85], atol=1e-6)
+    np.testing.assert_array_equal(scores, [sight.scores for sight in sights])
+    sure = scores >= sure_score(network[0])
+    np.testing.assert_array_equal(joints[sure], np.array([sight.joints for sight in sights])[sure])
+    assert np.isnan(joints[~sure]).all() and 0 < (~sure).mean() < 0.5
+    assert (np.isfinite(joints_in_film(*network, frames, sure=0.8)[0]).all(-1) == (scores >= 0.8)).all()
+    with pytest.raises(NoPerson, match="None of 4 frames shows 6 joints"):
+        joints_in_film(*network, frames, sure=9.0)
 
 
 def test_what_was_seen_before_a_film_breaks_is_kept(network, film):

@@ -106,6 +106,7 @@ ORDER = [
     "helpers.exercises",
     "helpers.movement",
     "helpers.face_model",
+    "helpers.actors",
     "helpers.avatars",
     "helpers.faces",
     "helpers.lifter",
