@@ -189,7 +189,7 @@ def jump(height_m, tiptoe_m=0.09, tuck_m=0.0, dip_m=0.30, fps=60):
     ankles = np.where((times > crouched) & (times < down_again), ankles, 0)
     bends = np.linspace(0, 130, 1301)
     shorter = squat(0.0)[HIPS, 1].mean() - squat(bends)[:, HIPS, 1].mean(1)
-    if dip_m < tiptoe_m or (ankles - hips).max() > shorter[-1]:
+    if not 0 < tiptoe_m <= dip_m or (ankles - hips).max() > shorter[-1]:
         raise ValueError(
             f"Legs can't do that: dip_m must be from tiptoe_m to about {shorter[-1]:.2f}, not {dip_m}, and tuck_m be "
             f"smaller the larger it is, not {tuck_m}."
