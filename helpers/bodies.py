@@ -252,3 +252,15 @@ def limb_angles_deg(joints):
     if joints.shape[-2:-1] != (12,):
         raise ValueError(f"joints must have shape (..., 12, 2 or 3), not {joints.shape}: pick them by `COCO.limbs`.")
     return np.stack([angle_deg(*(joints[..., row, :] for row in rows)) for rows in ANGLES.values()], -1)
+
+
+def torso_length(joints, layout=COCO):
+    """A person's torso in joints (F, N, 2 or 3) of a layout: shoulder to opposite hip, as in PCK, in the joints' unit.
+
+    The median over the frames and both diagonals; NaN where none was seen. The measure for what must not depend on the
+    film's resolution, as `movement.one_euro`'s `scale`.
+    """
+    limbs = np.asarray(joints, dtype=float)[:, layout.limbs]
+    lengths = np.linalg.norm(limbs[:, [0, 1]] - limbs[:, [7, 6]], axis=-1)
+    lengths = lengths[np.isfinite(lengths)]
+    return float(np.median(lengths)) if len(lengths) else np.nan

@@ -5,7 +5,7 @@ import io
 import matplotlib.pyplot as plt
 import numpy as np
 from IPython import display as notebook
-from PIL import Image, ImageColor, ImageDraw
+from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 # Okabe & Ito 2008; each method keeps its colour, marker and line through a whole notebook.
 OKABE_ITO = ("#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7", "#000000")
@@ -86,6 +86,49 @@ def marked(image, points, groups):
         for x, y in np.asarray(points)[list(rows)]:
             if np.isfinite(x + y):
                 pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color, outline="black")
+    return picture
+
+
+def skeleton(image, joints, layout, scores=None, least=0.0):
+    """A copy of a PIL image with a person's skeleton: for films, as it takes no figure.
+
+    The left side is blue and solid, the right one orange and dashed, what joins them white; each with a dark rim, in
+    a width that goes with the image's size.
+
+    Args:
+        joints: (N, 2), px, of a `bodies.Layout`; those that are NaN are left out, with their bones.
+        scores: (N,); joints below `least` are left out as well.
+    """
+    picture, width = image.convert("RGB"), max(2, round(max(image.size) / 160))  # `convert` always copies
+    joints, pen = np.array(joints, dtype=float), ImageDraw.Draw(picture)
+    if scores is not None:
+        joints[np.asarray(scores) < least] = np.nan
+    for a, b in layout.edges:
+        way = joints[b] - joints[a]
+        length = np.hypot(*way)
+        if not np.isfinite(length):
+            continue
+        sides = {layout.names[row].split()[0] for row in (a, b)} & {"left", "right"}
+        color = {("left",): SKY, ("right",): ORANGE}.get(tuple(sides), "white")
+        ends = np.linspace(0, 1, 2 * max(1, round(length / (6 * width)))) if color == ORANGE else np.array([0, 1])
+        for first, last in ends.reshape(-1, 2):
+            line = [tuple(joints[a] + share * way) for share in (first, last)]
+            pen.line(line, fill="black", width=width + 2)
+            pen.line(line, fill=color, width=width)
+    for x, y in joints[np.isfinite(joints).all(1)]:
+        pen.ellipse((x - width, y - width, x + width, y + width), fill="white", outline="black")
+    return picture
+
+
+def labelled(image, lines):
+    """A copy of a PIL image with lines of text on a dark box in its upper left corner; their size goes with its."""
+    picture = image.convert("RGB")
+    pen, size = ImageDraw.Draw(picture), max(12, round(max(image.size) / 24))
+    font, text = ImageFont.load_default(size), "\n".join(lines)
+    place = (size / 2, size / 2)
+    left, top, right, bottom = pen.multiline_textbbox(place, text, font=font)
+    pen.rectangle((left - size / 3, top - size / 3, right + size / 3, bottom + size / 3), fill="black")
+    pen.multiline_text(place, text, font=font, fill="white")
     return picture
 
 

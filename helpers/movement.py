@@ -9,13 +9,13 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
 PROMINENCE = 0.4  # of a signal's range, that a repetition has; chosen on half of the subjects of `benchmarks.counting`
-_STEP_S = 0.01  # signals are resampled to this
+STEP_S = 0.01  # signals are resampled to this
 _SIDES = ("left", "right")
 _DIGITS = 6  # and rounded to these, so that the last bits decide nothing
 _POWERS = 8  # a component of half the variance is then down to 0.4 %, and one of 0.95 still at 66 %
 
 
-def one_euro(values, times, min_cutoff_hz=1.0, beta=0.1, derivative_cutoff_hz=1.0):
+def one_euro(values, times, min_cutoff_hz=1.0, beta=0.1, derivative_cutoff_hz=1.0, scale=1.0):
     """The One-Euro filter (Casiez et al. 2012): smooths what is slow more than what is fast, frame by frame.
 
     Args:
@@ -23,12 +23,14 @@ def one_euro(values, times, min_cutoff_hz=1.0, beta=0.1, derivative_cutoff_hz=1.
             time since the last value counts, so that the past counts the less the longer the gap was.
         times: (F,), s, increasing; they need not be regular.
         min_cutoff_hz: cut-off frequency at rest. Lower: less jitter.
-        beta: by how many Hz the cut-off rises for each unit of the values per second. Higher: less lag.
+        beta: by how many Hz the cut-off rises for each `scale` per second. Higher: less lag.
         derivative_cutoff_hz: cut-off frequency for the speed.
+        scale: a length in the values' unit, such as `bodies.torso_length`, so that one `beta` does the same to a film
+            of any resolution; 5 is then about what 0.1 is in pixels where a torso has 50.
 
     Returns (F, ...). Raises ValueError for other shapes, and for times that don't increase.
     """
-    values, times = _over_time(values, times)
+    values, times = over_time(values, times)
     shape = values.shape[1:]
     smooth, speed, last, result = np.full(shape, np.nan), np.zeros(shape), np.zeros(shape), np.full_like(values, np.nan)
 
@@ -42,7 +44,7 @@ def one_euro(values, times, min_cutoff_hz=1.0, beta=0.1, derivative_cutoff_hz=1.
         smooth, last = np.where(first, value, smooth), np.where(first, time - 1, last)  # any time: the speed is 0
         change, elapsed = value - smooth, time - last
         speed = np.where(seen, speed + share(derivative_cutoff_hz, elapsed) * (change / elapsed - speed), speed)
-        smooth = np.where(seen, smooth + share(min_cutoff_hz + beta * np.abs(speed), elapsed) * change, smooth)
+        smooth = np.where(seen, smooth + share(min_cutoff_hz + beta / scale * np.abs(speed), elapsed) * change, smooth)
         last = np.where(seen, time, last)
         result[row] = np.where(seen, smooth, np.nan)
     return result
@@ -55,7 +57,7 @@ def fill_gaps(values, times, longest_s=0.5):
     piecewise cubic that stays between the two (PCHIP, Fritsch & Carlson 1980); longer ones, and those at either end,
     stay. Raises ValueError for other shapes, and for times that don't increase.
     """
-    values, times = _over_time(values, times)
+    values, times = over_time(values, times)
     result, index = np.ascontiguousarray(values), np.arange(len(times))
     for column in result.reshape(len(times), -1).T if values.size else ():
         seen = np.isfinite(column)
@@ -68,13 +70,14 @@ def fill_gaps(values, times, longest_s=0.5):
     return result
 
 
-def main_movement(signals, times):
+def main_movement(signals, times, ended=True):
     """How far either side is in the one movement that explains most of signals of one unit, such as joint angles.
 
     Left and right share the weights: the first principal component of both sides' changes over 0.3 s, so that a change
     of posture counts little, once smoothed, so that noise does. Signals are not standardised: the noise of joints that
     keep still must not grow as large as what moves. Power iteration from the mean displacement keeps both of two
     components that are about equal, where noise would choose one. People begin and end low: repetitions are peaks.
+    While it is still going on (not `ended`), only the beginning is low.
 
     Args:
         signals: (F, 2 P), left and right in turn, as `bodies.limb_angles_deg` has them; NaN where not seen.
@@ -85,7 +88,7 @@ def main_movement(signals, times):
 
     Raises ValueError for other shapes, times that don't increase, and if no signal holds two values.
     """
-    signals, times = _over_time(signals, times)
+    signals, times = over_time(signals, times)
     if signals.ndim != 2 or signals.shape[1] % 2 or not (np.isfinite(signals).sum(0) > 1).any():
         raise ValueError(
             f"signals of shape {signals.shape} must be (frames, signals), left and right in turn, and one hold two "
@@ -93,9 +96,9 @@ def main_movement(signals, times):
         )
     for column in signals.T:
         there = column[np.isfinite(column)]
-        column -= np.median([*there[:3], *there[-3:]]) if len(there) else 0
-    sides, smooth = (x.reshape(len(x), -1, 2) for x in (signals, _smoothed(signals, times, 0.1)[1]))
-    step = min(round(0.3 / _STEP_S), len(smooth) - 1)
+        column -= np.median([*there[:3], *there[-3 if ended else len(there) :]]) if len(there) else 0
+    sides, smooth = (x.reshape(len(x), -1, 2) for x in (signals, smoothed(signals, times, 0.1)[1]))
+    step = min(round(0.3 / STEP_S), len(smooth) - 1)
     change, away = (np.concatenate([x[..., 0], x[..., 1]]) for x in (smooth[step:] - smooth[:-step], smooth))
     seen, change = np.isfinite(change).astype(float), np.nan_to_num(change)
     covariance = change.T @ change / (seen.T @ seen).clip(1)
@@ -144,7 +147,7 @@ def repetitions(signal, times, prominence=None, smallest=20.0, shortest_s=0.5, l
 
     Raises ValueError for other shapes, times that don't increase, and a signal without two values.
     """
-    signal, times = _over_time(signal, times)
+    signal, times = over_time(signal, times)
     if signal.shape[1:] not in ((), (2,)) or np.isfinite(signal).sum(0).max() < 2:
         raise ValueError(
             f"A signal of shape {signal.shape} must be (frames,), or (frames, 2) for left and right, and hold two "
@@ -164,7 +167,7 @@ def repetitions(signal, times, prominence=None, smallest=20.0, shortest_s=0.5, l
 
 
 def _count(signal, times, prominence, smallest, shortest_s, longest_gap_s):
-    grid, sides = _smoothed(signal.reshape(len(times), -1), times, shortest_s / 5, longest_gap_s)
+    grid, sides = smoothed(signal.reshape(len(times), -1), times, shortest_s / 5, longest_gap_s)
     if prominence is None:
         ranges = [
             np.ptp(np.percentile(side[np.isfinite(side)], [5, 95])) for side in sides.T if np.isfinite(side).any()
@@ -177,7 +180,7 @@ def _count(signal, times, prominence, smallest, shortest_s, longest_gap_s):
             padded = np.concatenate([[part[0] - prominence / 2], part, [part[-1] - prominence / 2]])
             candidates = find_peaks(padded, prominence=prominence - 10.0**-_DIGITS)[0] - 1
             for row in sorted(candidates, key=lambda row: (-round(part[row] / prominence, 2), row)):
-                if all(abs(row - other) * _STEP_S >= shortest_s for other in peaks):
+                if all(abs(row - other) * STEP_S >= shortest_s for other in peaks):
                     peaks.append(row)
             ends = [0, *sorted(peaks), len(part) - 1]
             for before, peak, after in zip(ends, ends[1:], ends[2:], strict=False):
@@ -221,10 +224,10 @@ def regularity(found):
     return Regularity(*(float(np.median(np.abs(np.diff(x)) / (x[1:] + x[:-1]) * 2)) for x in (period, height)))
 
 
-def _smoothed(columns, times, deviation_s, longest_gap_s=2.0):
+def smoothed(columns, times, deviation_s, longest_gap_s=2.0):
     """A regular grid (G,), s, and columns (F, C) on it, smoothed by a Gaussian; NaN outside, and in longer gaps."""
     first, last = times[np.isfinite(columns).any(1)][[0, -1]]
-    grid = first + _STEP_S * np.arange(int((last - first) / _STEP_S + 1e-6) + 1)
+    grid = first + STEP_S * np.arange(int((last - first) / STEP_S + 1e-6) + 1)
     result = np.full((len(grid), columns.shape[1]), np.nan)
     for column, smooth in zip(columns.T, result.T, strict=True):
         seen = np.isfinite(column)
@@ -236,11 +239,11 @@ def _smoothed(columns, times, deviation_s, longest_gap_s=2.0):
                 & (grid < known[-1] + 1e-9)
                 & (np.diff(known)[after - 1] <= longest_gap_s + 1e-9)
             )
-            smooth[inside] = gaussian_filter1d(on_grid, deviation_s / _STEP_S, mode="nearest")[inside]
+            smooth[inside] = gaussian_filter1d(on_grid, deviation_s / STEP_S, mode="nearest")[inside]
     return grid, result.round(_DIGITS)
 
 
-def _over_time(values, times):
+def over_time(values, times):
     """A new array (F, ...) of the values, what is not finite NaN, and times (F,)."""
     values, times = np.asarray(values, dtype=float), np.asarray(times, dtype=float)
     if times.ndim != 1 or values.shape[:1] != times.shape:

@@ -104,6 +104,7 @@ ORDER = [
     "helpers.batch",
     "helpers.draw",
     "helpers.exercises",
+    "helpers.session",
     "helpers.movement",
     "helpers.face_model",
     "helpers.actors",
