@@ -44,8 +44,8 @@ def segments(angles, times, least=20.0, longest_pause_s=1.5, alike=0.75, shortes
         for start, end in pairwise([run.start, *cuts[(cuts > run.start) & (cuts < run.stop - 1)], run.stop - 1]):
             if found and _cosine(*(pattern[a : b + 1].sum(0) for a, b in (found[-1], (start, end)))) > alike:
                 first, last = found[-1]
-                _, stop, back = np.nan_to_num(np.abs(smooth[[first, last, end]] - smooth[first])).max(1)
-                if (start - last) * STEP_S < longest_pause_s or (stop > least and back < stop / 2):
+                stop, *way = np.nan_to_num(np.abs(smooth[[last, *range(start, end + 1)]] - smooth[first])).max(1)
+                if (start - last) * STEP_S < longest_pause_s or (stop > least and min(way) < stop / 2):
                     start, _ = found.pop()
             found.append((start, end))
     return [
@@ -92,7 +92,7 @@ def walking(joints, times):
     return np.interp(times, grid, np.nan_to_num(away)) > 1
 
 
-def count_live(frames, wait_s=0.3, every_s=0.1, memory_s=60.0):
+def count_live(frames, wait_s=0.3, every_s=0.2, memory_s=60.0):
     """Counts while a film runs: a generator of the `Repetition`s believed so far, a list that only grows.
 
     Every `every_s`, the `sets` of the last `memory_s` are counted again. A repetition is believed `wait_s` after its

@@ -29,6 +29,7 @@ from helpers.bodies import (
     joints_in_film,
     limb_angles_deg,
     sure_score,
+    torso_length,
 )
 from helpers.metrics import mpjpe_mm, pa_mpjpe_mm, pck
 
@@ -342,3 +343,12 @@ def test_what_was_seen_before_a_film_breaks_is_kept(network, film):
         for sight in follow(*network, breaking()):
             seen.append(sight)
     assert len(seen) == 2
+
+
+def test_the_torso_goes_from_shoulder_to_opposite_hip_in_the_median_of_what_is_seen():
+    joints = np.full((5, 17, 2), np.nan)
+    assert np.isnan(torso_length(joints))
+    joints[:3, 5], joints[:3, 12] = (0, 0), (30, 40)  # left shoulder, right hip
+    joints[3, 5], joints[3, 12] = (0, 0), (300, 400)
+    assert torso_length(joints) == 50
+    assert torso_length(joints[:, COCO.limbs], LIMBS) == 50

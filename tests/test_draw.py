@@ -14,6 +14,7 @@ from PIL import Image
 from skimage import color, data
 
 from helpers import draw
+from helpers.bodies import Layout
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -208,6 +209,67 @@ def test_marked_landmarks_lie_on_a_copy_of_the_image():
     changed = np.argwhere((np.asarray(picture) != 255).any(2))[:, ::-1]
     assert all(np.linalg.norm(np.subtract(points[:2], place), axis=1).min() < 4 for place in changed)
     assert image.getcolors() == [(300 * 200, (255, 255, 255))]
+
+
+JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+LINE = Layout([f"{side} {joint}" for joint in JOINTS for side in ("left", "right")])
+
+
+def body(width):
+    """Joints (12, 2) of `LINE`, px, arms held out: the left side left of a third of the picture, the right one right."""
+    out = [0, 0.1, 0.1, 0, 0, 0]
+    places = [(x + sign * out[row], 0.1 + 0.12 * row) for row in range(6) for x, sign in ((0.25, -1), (0.45, 1))]
+    return width * np.array(places)
+
+
+def coloured(picture, name):
+    """Where a picture has one of this module's colours, (H, W)."""
+    return (np.asarray(picture) == np.round(255 * np.array(to_rgb(name)))).all(2)
+
+
+def test_a_skeleton_tells_left_from_right_by_colour_and_by_line_and_grows_with_the_picture():
+    shares = []
+    for width in (400, 1600):
+        image = Image.new("RGB", (width, width), "grey")
+        picture = draw.skeleton(image, body(width), LINE)
+        assert image.getcolors() == [(width**2, (128, 128, 128))]
+        left, right = coloured(picture, draw.SKY), coloured(picture, draw.ORANGE)
+        assert left[:, : width // 3].sum() == left.sum() > 0 and right[:, width // 3 :].sum() == right.sum() > 0
+        thighs = slice(round(0.48 * width), round(0.56 * width))
+        assert left[thighs].any(1).all() and 0.2 < right[thighs].any(1).mean() < 0.8  # solid, and dashed
+        shares.append(left.mean())
+    assert shares[0] == pytest.approx(shares[1], rel=0.4)
+
+
+def test_doubtful_joints_and_their_bones_are_left_out():
+    image, joints, scores = Image.new("RGB", (400, 400), "grey"), body(400), np.full(12, 0.9)
+    scores[[4, 10]] = 0.1  # the left wrist and ankle
+    joints[3] = np.nan  # the right elbow
+    picture = draw.skeleton(image, joints, LINE, scores, least=0.3)
+    for row, there in ((0, True), (4, False), (10, False), (8, True)):
+        x, y = np.round(joints[row]).astype(int)
+        assert (picture.getpixel((int(x), int(y))) == (255, 255, 255)) == there
+    halfway = [tuple(int(v) for v in np.round((body(400)[a] + body(400)[b]) / 2)) for a, b in ((0, 2), (2, 4), (1, 3))]
+    assert picture.getpixel(halfway[0]) != (128, 128, 128)
+    assert picture.getpixel(halfway[1]) == picture.getpixel(halfway[2]) == (128, 128, 128)
+    nobody = draw.skeleton(image, np.full((12, 2), np.nan), LINE)
+    assert nobody.getcolors() == image.getcolors()
+
+
+@pytest.mark.parametrize("size", [(384, 288), (1080, 1920)])
+def test_labels_are_white_on_a_dark_box_and_inside_the_picture(size):
+    image = Image.new("RGB", size, "white")
+    picture = draw.labelled(image, ["squats: 3", "deeper"])
+    assert image.getcolors() == [(size[0] * size[1], (255, 255, 255))]
+    dark = (np.asarray(picture) < 60).all(2)
+    rows, columns = np.nonzero(dark)
+    box = np.asarray(picture)[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    assert rows.min() > 0 and columns.min() > 0
+    assert 0.05 < box.shape[0] / max(size) < 0.2 and 0.1 < box.shape[1] / max(size) < 0.4
+    assert 0.05 < (box > 200).all(2).mean() < 0.5  # letters
+    assert (box[[0, -1]] < 60).all() and (box[:, [0, -1]] < 60).all()
+    taller = draw.labelled(image, ["squats: 3", "deeper", "knees out"])
+    assert (np.asarray(taller) < 60).all(2).sum() > dark.sum()
 
 
 def test_correct_and_wrong_matches_differ_in_colour_and_in_line():

@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter1d
 from scipy.spatial.transform import Rotation
 
 from helpers import avatars, checkpoints, media
-from helpers.bodies import ANGLES, COCO, limb_angles_deg
+from helpers.bodies import ANGLES, COCO, limb_angles_deg, torso_length
 from helpers.geometry import project
 from helpers.lifter import BodyLifter, lift
 from helpers.movement import fill_gaps, main_movement, one_euro, regularity, repetitions
@@ -85,6 +85,19 @@ def test_one_euro_takes_jitter_from_rest_keeps_up_with_speed_and_lets_a_long_gap
     step = np.where(times < 4, 0.0, 100)
     step[80:120] = np.nan  # from 3.2 to 4.8 s
     assert one_euro(step, times)[120] > 90
+
+
+@examples
+@given(seeds, st.sampled_from([2.8, 0.35, 1080 / 384]), st.floats(0.2, 3), st.floats(0, 20))
+def test_with_the_bodys_scale_a_film_of_another_size_gives_the_same_joints_in_that_size(seed, factor, cutoff, beta):
+    rng = np.random.default_rng(seed)
+    times = irregular(rng, 40)
+    joints = rng.uniform(0, 300, (17, 2)) + rng.normal(0, 3, (40, 17, 2)).cumsum(0)
+    joints[rng.random((40, 17)) < 0.1] = np.nan
+    small, large = (one_euro(x, times, cutoff, beta, scale=torso_length(x)) for x in (joints, factor * joints))
+    np.testing.assert_allclose(large, factor * small, rtol=1e-9)
+    expected = one_euro(joints, times, cutoff, beta / torso_length(joints))
+    np.testing.assert_allclose(small, expected, rtol=1e-9)  # Hz for each torso per second
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 17, 2)])
@@ -435,6 +448,16 @@ def test_a_movement_is_low_at_its_ends_even_if_it_is_held_high_for_longer():
     knees = main_movement(np.column_stack([180 - squats, 170 - squats]), times)
     np.testing.assert_allclose(knees, np.column_stack([squats, squats]), atol=0.5)
     assert len(repetitions(knees, times)) == 5
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_while_it_is_going_on_only_the_beginning_is_low(sign):
+    times = np.arange(0, 5.2, 0.04)  # two repetitions of 2 s, and in the middle of the third
+    share = (1 - np.cos(np.pi * times)) / 2
+    signals = 100 + sign * pairs(80 * share[times < 5.04])
+    times = times[times < 5.04]
+    whole = main_movement(signals, times, ended=False)
+    np.testing.assert_allclose(whole, 80 * np.column_stack([share[: len(times)]] * 2), atol=0.5)
 
 
 @pytest.mark.parametrize("seed", range(6))
