@@ -1,5 +1,6 @@
 """A whole session: where somebody walks, exercises and pauses, the sets with their repetitions, and counting live."""
 
+from bisect import bisect_left
 from itertools import pairwise
 
 import numpy as np
@@ -114,8 +115,10 @@ def count_live(frames, wait_s=0.3, every_s=0.2, memory_s=60.0):
     for time, row in frames:
         times.append(time)
         angles.append(np.asarray(row, dtype=float))
-        while times[0] < time - memory_s:
-            del times[0], angles[0]
+        if times[0] < time - memory_s:  # what is left begins with a rest, which says what is low
+            begin = next((one.end_s for one in believed if one.end_s > time - memory_s), time - memory_s)
+            gone = bisect_left(times, begin)
+            del times[:gone], angles[:gone]
         if time >= due:
             due = time + every_s
             count(time - wait_s)

@@ -9,6 +9,8 @@ import pyarrow.parquet
 import pytest
 
 from benchmarks import counting
+from helpers import session
+from helpers.bodies import limb_angles_deg
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data"
 needs_data = pytest.mark.skipif(
@@ -83,3 +85,53 @@ def test_popular_thresholds_do_worse_and_lifted_joints_are_nearly_as_good():
     assert counting.score([*chain(*found.values())])["MAE"] > 0.2
     found = counting.counts(counting.counted, DATA, counting.HELD_OUT[-1:], counting.lifted)
     assert counting.score([*chain(*found.values())])["MAE"] <= 0.02
+
+
+def test_joined_recordings_keep_their_frames_and_are_where_they_are_said_to_be():
+    rng = np.random.default_rng(0)
+    parts = [np.broadcast_to(rng.normal(0, 1, (12, 3)), (count, 12, 3)).copy() for count in (50, 75)]
+    shapes = [part[0] - part[0, 6:8].mean(0) * [1, 0, 1] for part in parts]
+    joints, times, spans = counting.joined(parts, [1, 2, 3], 25, rng, sway_m=1e-6)
+    assert spans == [(1, 3), (5, 8)] and len(joints) == len(times) == 11 * 25
+    for (start, end), shape in zip(spans, shapes, strict=True):
+        inside = joints[(times >= start) & (times < end)]
+        np.testing.assert_allclose(
+            inside - inside[:1, 6:8].mean(1, keepdims=True) * [1, 0, 1], np.tile(shape, (len(inside), 1, 1)), atol=1e-4
+        )
+    assert np.linalg.norm(np.diff(joints, axis=0), axis=2).max() < 0.6  # the pose goes over, without a jump
+
+
+def test_boundaries_by_hand():
+    assert counting.boundaries([(0.4, 5.6), (9, 9.2)], [(0, 5), (6, 9.1)]).tolist() == [3, 4, 0]
+    assert counting.boundaries([(0, 5), (7, 8)], [(0, 5)]).tolist() == [2, 2, 2]
+    assert counting.boundaries([], [(0, 5)]).tolist() == [0, 2, 0]
+
+
+def test_a_squat_half_as_deep_goes_half_of_the_way_and_comes_back():
+    height = 1 - 0.4 * np.sin(np.linspace(0, np.pi, 61)) ** 2
+    clip = np.tile(height[:, None, None], (1, 12, 3))
+    half = counting.half_as_deep(clip)[:, 6, 1]
+    assert half[0] == half[-1] == 1 and half.min() == pytest.approx(0.8, abs=0.03)
+
+
+@needs_data
+def test_sessions_of_people_held_out_are_cut_and_hard_cases_counted_as_measured():
+    noisy, lifted = counting.noisy, counting.lifted
+    for see, subjects, least, most in ((noisy, counting.HELD_OUT, 0.75, 24), (lifted, counting.HELD_OUT[-1:], 0.65, 6)):
+        found = [
+            counting.boundaries(session.segments(angles, times), spans)
+            for angles, times, spans in counting.sessions(DATA, subjects, see)
+        ]
+        near, count, false = sum(found)
+        assert count == 18 * len(subjects) and near / count >= least and false <= most
+    for name, ways in counting.hard(DATA).items():
+        counts = np.array([row for rows in ways.values() for row in rows])
+        assert len(counts) == 5 and (counts[:, 1] == counts[:, 0]).sum() >= 4, name
+
+
+@needs_data
+def test_the_live_count_of_a_recording_ends_as_the_one_afterwards_and_is_half_a_second_late():
+    for movement, joints, times in counting.recordings(DATA, counting.HELD_OUT[:1]):
+        if movement in ("deep squat", "side lunge"):
+            now, afterwards, late = counting.live(limb_angles_deg(joints), times)
+            assert now == afterwards == 10 and 0.2 < np.median(late) < 0.6

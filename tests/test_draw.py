@@ -216,7 +216,7 @@ LINE = Layout([f"{side} {joint}" for joint in JOINTS for side in ("left", "right
 
 
 def body(width):
-    """Joints (12, 2) of `LINE`, px, arms held out: the left side left of a third of the picture, the right one right."""
+    """Joints (12, 2) of `LINE`, px, arms held out: the left side is left of a third of the picture."""
     out = [0, 0.1, 0.1, 0, 0, 0]
     places = [(x + sign * out[row], 0.1 + 0.12 * row) for row in range(6) for x, sign in ((0.25, -1), (0.45, 1))]
     return width * np.array(places)
