@@ -123,4 +123,4 @@ def count_live(frames, wait_s=0.3, every_s=0.2, memory_s=60.0):
             due = time + every_s
             count(time - wait_s)
         yield list(believed)
-    yield count(np.inf)
+    yield count(np.inf) if times else []
