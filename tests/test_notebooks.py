@@ -15,7 +15,6 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 # The long notebooks, until each is cut into short ones. They keep the rules of `long` in place of those of `short`;
 # with the last name here, `long` and its rules go.
 LONG = {
-    "02-pose-estimation",
     "03-facial-landmarks",
     "04-fitness-tracking",
 }
@@ -24,6 +23,7 @@ MINUTES = re.compile(r"(?m)^\| Minutes \| (\d+) to read and do, (\d+) s to run \
 BOOTSTRAP = (ROOT / "tests/bootstrap_cell.ipy").read_text().strip()
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)|\b(?:src|href)=["']([^"']+)""")
+EXERCISE = re.compile(r"(?m)^check\(")
 RULES = {"short": [], "long": []}
 
 
@@ -270,6 +270,22 @@ def test_names_say_part_and_number():
     assert {path.stem for path in NOTEBOOKS} >= LONG, "a notebook that is gone leaves LONG as well"
 
 
+def defined_twice(notebooks):
+    """The functions of the notebooks (name -> notebook) that more than one defines, exercises apart, and where."""
+    homes = {}
+    for title, notebook in notebooks.items():
+        code = [cell.source for _, cell in cells(notebook, "code") if "solution" not in tags(cell)]
+        own = "\n".join(source for source in code if not EXERCISE.search(source))
+        for name in sorted(set(re.findall(r"(?m)^def (\w+)", own))):
+            homes.setdefault(name, []).append(title)
+    return {name: where for name, where in homes.items() if len(where) > 1}
+
+
+def test_no_function_is_defined_in_two_notebooks():
+    books = {path.name: nbformat.read(path, as_version=4) for path in NOTEBOOKS if kind_of(path) == "short"}
+    assert not (found := defined_twice(books)), f"move it into helpers, or give it another name if it differs: {found}"
+
+
 def test_readme():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert not list(broken_links(text, ROOT)), "README.md links to files that don't exist"
@@ -415,6 +431,16 @@ def test_a_fault_is_found(shelf, check, spoil, message):
 
 def test_every_rule_is_tried():
     assert {check for check, _, _ in FAULTS} == KINDS.keys()
+
+
+def test_a_function_that_two_notebooks_define_is_found():
+    books = {title: good() for title in ("seek", "find")}
+    put(books["seek"], 8, source="def near(a, b):\n    return a - b\n\n\ndef once():\n    def inner(): ...\n")
+    put(books["find"], 10, source="def near(points): ...\n\n\ndef inner(): ...\n")
+    for book in books.values():
+        put(book, 6, source="#@title Solution\ndef my_answer(): ...\n")
+        put(book, 12, source='def my_answer(): ...\n\n\ncheck("answer", my_answer)')
+    assert defined_twice(books) == {"near": ["seek", "find"]}
 
 
 def test_the_clock_counts_what_is_read():
