@@ -74,6 +74,10 @@ def off_axis(R):
     return np.degrees(np.arccos(-(R @ [0, 0, -1]) @ [0, 0, 1]))
 
 
+def flattened(points, R, size, place):
+    return np.array([[size * (R[0] @ x) + place[0], size * (R[1] @ x) + place[1]] for x in points])
+
+
 def aspect(eye):
     d = cdist(eye, eye)
     return (d[1, 5] + d[2, 4]) / d[0, 3] / 2
@@ -124,6 +128,7 @@ RIGHT = {
     "mirrored landmarks": [lambda points, width: flipped(points), lambda points, _: torch.tensor(flipped(points))],
     "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
     "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
+    "scaled orthographic camera": [flattened, lambda *given: torch.tensor(flattened(*given), dtype=torch.float32)],
     "eye aspect ratio": [aspect, lambda eye: torch.tensor(aspect(eye))],
     "count the blinks": [blinks, lambda ratios: np.int64(blinks(ratios))],
     "a blink in time": [blink, lambda t: {name: np.float32(closed) for name, closed in blink(t).items()}],
@@ -203,6 +208,21 @@ WRONG = {
         (lambda R: R, "one number is needed, not 9"),
         (lambda R: np.degrees(np.arcsin(R[0, 2])), "yaw 0, pitch -25, roll 0 is 25.0"),
     ],
+    "scaled orthographic camera": [
+        (lambda points, R, size, place: flattened(points, R.T, size, place), "turns the other way"),
+        (lambda points, R, size, place: size * points[:, :2] + place, "R comes before z is dropped"),
+        (lambda points, R, size, place: size * points[:, :2] @ R[:2, :2].T + place, "R comes before z is dropped"),
+        (lambda points, R, size, place: flattened(points, R, size, [0, 0]), "place is missing"),
+        (lambda points, R, size, place: flattened(points, R, 1, place), "size is missing"),
+        (lambda points, R, size, place: size * flattened(points, R, 1, place), "place is in pixels already"),
+        (lambda points, R, size, place: flattened(points, np.diag([1, -1]) @ R[:2], size, place), "no sign changes"),
+        (
+            lambda points, R, size, place: size * flattened(points, R, 1, [0, 0]) / (points @ R[2])[:, None] + place,
+            "by z",
+        ),
+        (lambda points, R, size, place: size * points @ R.T, r"shape \(68, 2\), not \(68, 3\)"),
+        (lambda points, R, size, place: flattened(points, R, size, place) + np.array([3, 4]), "up to 5.0 px off"),
+    ],
     "eye aspect ratio": [
         (lambda eye: 2 * aspect(eye), "2 in the denominator"),
         (lambda eye: 0.3, r"gives 0\.300, and it is"),
@@ -274,6 +294,7 @@ FUNCTIONS = (
     "mirrored landmarks",
     "normalised mean error",
     "angle off the axis",
+    "scaled orthographic camera",
     "eye aspect ratio",
     "count the blinks",
     "a blink in time",

@@ -110,3 +110,31 @@ def a_blink_in_time(function):
                 given, right = apart(closed, true, 2)
                 return f"at {t} s {eye!r} should be {right}, and is {given}."
     return None
+
+
+@exercise("scaled orthographic camera")
+def scaled_orthographic_camera(function):
+    points = np.random.default_rng(0).uniform(-1, 1, (68, 3))
+    R = Rotation.from_euler("YXZ", [-30, 10, 20], degrees=True).as_matrix()
+    size, place = 120.0, np.array([320.0, 200.0])
+    answer = as_array(function(points, R, size, place))
+    if answer.shape != (68, 2):
+        return f"the result must have shape (68, 2), not {answer.shape}: z is dropped after the turn."
+    turned = points @ R.T
+    seen = size * turned[:, :2]
+    hints = [
+        (seen + place, None),
+        (size * (points @ R)[:, :2] + place, "that turns the other way: a point in a row is turned by points @ R.T."),
+        (size * points[:, :2] + place, "nothing is turned: R comes before z is dropped."),
+        (size * points[:, :2] @ R[:2, :2].T + place, "R comes before z is dropped: z counts in the turn."),
+        (seen, "the place is missing."),
+        (turned[:, :2] + place, "the size is missing: the pixels of one eye distance."),
+        (seen + size * place, "the place is in pixels already: add it after the size."),
+        (seen * [1, -1] + place, "y points down here and there: no sign changes."),
+        (seen / turned[:, 2:] + place, "nothing is divided by z: that is a perspective camera, and this one drops z."),
+    ]
+    for wrong, hint in hints:
+        if np.allclose(answer, wrong, atol=0.01):
+            return hint
+    off = np.linalg.norm(answer - seen - place, axis=1).max()
+    return f"the points are up to {off:.1f} px off: turn, drop z, times the size, plus the place."
