@@ -17,6 +17,7 @@
     actors        generated people who squat, jump and walk, whose movements are known exactly, as a camera sees them
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(name, answer): instant, tolerant feedback; a file per part of the course
+    preflight     does everything work here? also as a command
 
 Importing this package loads none of them. It only compares the installed versions with the oldest ones supported.
 """

@@ -18,17 +18,22 @@ LONG = {
     "03-facial-landmarks",
     "04-fitness-tracking",
 }
-NAME = re.compile(r"[1-9]\.[1-9]-[a-z0-9-]+")
+NAME = re.compile(r"0-preflight|[1-9]\.[1-9]-[a-z0-9-]+")
 MINUTES = re.compile(r"(?m)^\| Minutes \| (\d+) to read and do, (\d+) s to run \|$")
 BOOTSTRAP = (ROOT / "tests/bootstrap_cell.ipy").read_text().strip()
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)|\b(?:src|href)=["']([^"']+)""")
 EXERCISE = re.compile(r"(?m)^check\(")
-RULES = {"short": [], "long": []}
+RULES = {"short": [], "long": [], "preflight": []}
 
 
 def rule(function):
-    """For every notebook; `@short` and `@long` are for the notebooks of one kind."""
+    """For every notebook; `@lesson` for all but the pre-flight, `@short` and `@long` for the lessons of one kind."""
+    RULES["preflight"].append(function)
+    return lesson(function)
+
+
+def lesson(function):
     return short(long(function))
 
 
@@ -62,7 +67,7 @@ def prose(text):
 
 
 def kind_of(path):
-    return "long" if path.stem in LONG else "short"
+    return "long" if path.stem in LONG else "preflight" if path.stem == "0-preflight" else "short"
 
 
 def length(cell):
@@ -219,7 +224,7 @@ def folds_its_solutions(notebook, path):
             yield f'{name}: the solution lies open on Colab; set cellView to "form" in the cell\'s metadata'
 
 
-@rule
+@lesson
 def compares_its_outputs(notebook, path):
     code = [cell for _, cell in cells(notebook, "code")]
     ignored = [cell for cell in code if tags(cell) & IGNORED or re.search(r"(?m)^#\s*NBVAL_(IGNORE|SKIP)", cell.source)]
@@ -234,7 +239,7 @@ def links_to_what_exists(notebook, path):
             yield f"{name}: the link to {target} leads nowhere; correct it, relative to {path.parent.name}/"
 
 
-@rule
+@lesson
 def shows_its_current_picture(notebook, path):
     file = path.parent / "images" / f"{path.stem}.png"
     if (image := picture(notebook)) is None:
@@ -396,7 +401,7 @@ FAULTS = [
 ]
 
 
-KINDS = {check: kind for kind in RULES for check in RULES[kind]}
+KINDS = {check: kind for kind in ("short", "long") for check in RULES[kind]}
 
 
 @pytest.fixture
@@ -417,7 +422,7 @@ def shelf(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("kind", ("short", "long"))
 def test_a_good_notebook_passes(shelf, kind):
     path = shelf(good(kind))
     assert [fault for check in RULES[kind] for fault in faults(check, path)] == []
