@@ -2,7 +2,9 @@
 # make test   set the same up and run every test, the notebooks among them; then once more what computes,
 #             as on a processor with fewer features, because no result may hang on the last bits
 # make run    execute the notebooks in place, so that their outputs can be committed
-# make html   execute the notebooks into build/html
+# make site   pages to read in build/site, from the committed outputs
+# make room   one folder and zip to install from without a network: build/room; for another system
+#             make room PLATFORM=win_amd64 PYTHON_VERSION=3.12   (macosx_14_0_arm64, manylinux_2_28_x86_64, ...)
 # make links REPO=owner/name   write the repository's address wherever it stands
 # make clean  remove what make has made
 
@@ -12,7 +14,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 
-.PHONY: lab test run html links clean
+.PHONY: lab test run site room links clean
 
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/1.1-find-keypoints.ipynb $(LAB_FLAGS)
@@ -24,10 +26,25 @@ test: $(READY)
 run: $(READY)
 	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS)
 
-html: $(READY)
-	mkdir -p build/html && cp -r notebooks/images $(NOTEBOOKS) build/html
-	$(BIN)/python tests/run_notebooks.py $(NOTEBOOKS:notebooks/%=build/html/%)
-	$(BIN)/jupyter nbconvert --to html --template-file notebooks/.page.html.j2 $(NOTEBOOKS:notebooks/%=build/html/%)
+site: $(READY)
+	rm -rf build/pages build/site && mkdir -p build/pages
+	cp -R notebooks pyproject.toml *.md site/. build/pages
+	tar cf - helpers/checkpoints/*/README.md | tar xf - -C build/pages
+	$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going build/pages build/site
+
+# Of the requirements those for the notebooks. On Linux torch's own index has builds without CUDA, if it can be reached.
+WHEELS := build/room/wheels
+FOR := $(if $(PLATFORM),--only-binary :all: --platform $(PLATFORM)) $(if $(PYTHON_VERSION),--only-binary :all: --python-version $(PYTHON_VERSION))
+CPU ?= --retries 1 --extra-index-url https://download.pytorch.org/whl/cpu
+room: $(READY)
+	rm -rf build/room build/room.zip && mkdir -p $(WHEELS)
+	sed '/^# The recipes/,$$d' requirements.txt > build/room/requirements.txt
+	$(BIN)/pip download --quiet --no-deps $(FOR) $(CPU) --dest $(WHEELS) $$(grep -o '^torch==[0-9.]*' requirements.txt)
+	$(BIN)/pip download --quiet --prefer-binary $(FOR) --find-links $(WHEELS) --dest $(WHEELS) -r build/room/requirements.txt
+	$(BIN)/pip wheel --quiet --no-deps --wheel-dir $(WHEELS) .
+	cp -R notebooks room/. *.md LICENSE build/room
+	cd build && ../$(BIN)/python -m zipfile -c room.zip room
+	@ls $(WHEELS) | grep -i nvidia && echo "These carry CUDA: $(WHEELS) is gigabytes larger than it need be." || du -sh build/room.zip
 
 OLD := $(shell sed -n 's|^Repository = "https://github.com/\(.*\)"|\1|p' pyproject.toml)
 STAMPED := pyproject.toml README.md tests/bootstrap_cell.ipy $(NOTEBOOKS)

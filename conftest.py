@@ -1,4 +1,7 @@
-"""Any cell can be run again: after the last cell of a short notebook, nbval runs each once more, from last to first."""
+"""Any cell can be run again: after the last cell of a short notebook, nbval runs each once more, from last to first.
+
+And tests that make whole environments, marked `slow`, run only with `--slow`.
+"""
 
 import re
 from copy import deepcopy
@@ -26,3 +29,14 @@ def pytest_make_collect_report(collector):
             same = {"cell_num": first.cell_num, "cell": deepcopy(first.cell), "options": first.options}
             report.result.append(Again.from_parent(collector, name=f"{first.name} again", **same))
     return report
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run what is marked slow, too: it installs environments")
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="it installs an environment; pytest --slow runs it"))

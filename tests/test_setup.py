@@ -12,8 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 import yaml
-from nbconvert import HTMLExporter
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbformat.v4 import new_code_cell, new_notebook
 from nbval.plugin import get_sanitize_patterns
 from packaging.requirements import Requirement
 from reduced import environment
@@ -191,17 +190,6 @@ def test_sanitize_leaves_out_only_what_differs_between_runs(output, kept):
     for pattern, replacement in get_sanitize_patterns((ROOT / "tests/sanitize.cfg").read_text()):
         output = re.sub(pattern, replacement, output)
     assert output == kept
-
-
-def test_html_pages_carry_alt_text():
-    def figure(metadata):
-        return new_output("display_data", {"image/png": "iVBORw0KGgo="}, metadata=metadata)
-
-    outputs = [figure({"image/png": {"alt": 'A "corner" & <edge>'}}), figure({})]
-    exporter = HTMLExporter(template_file=str(ROOT / "notebooks/.page.html.j2"))
-    page, _ = exporter.from_notebook_node(new_notebook(cells=[new_code_cell(outputs=outputs)]))
-    assert "alt='A \"corner\" &amp; &lt;edge&gt;'" in page
-    assert page.count("<img") == 2
 
 
 def test_run_keeps_nothing_of_one_run(tmp_path):
