@@ -132,6 +132,45 @@ def labelled(image, lines):
     return picture
 
 
+def character(channels, side=240):
+    """A drawn face of `side` x `side` px that does what eight channels say; a PIL image.
+
+    Args:
+        channels: how far right eye and left eye are closed, the mouth is open, it smiles, and the brows are up (0 to 1,
+            clipped); then yaw, pitch and roll in degrees, as in `face_model.head_angles_deg`. The right eye is the
+            character's own, on the left of the picture.
+    """
+    right_closed, left_closed, mouth, smile, brows = np.clip(channels[:5], 0, 1)
+    yaw, pitch, roll = channels[5:]
+    skin, shade, ink, paper = "#8FD3C8", "#4FA396", "#22313F", "#FBF3E4"
+    canvas = Image.new("RGB", (600, 600), paper)  # to be shrunk, which smooths the edges
+    pen = ImageDraw.Draw(canvas)
+    for ear in (78, 522):
+        pen.circle((ear - 2 * yaw, 330), 45, skin, ink, 7)
+    pen.ellipse((80, 60, 520, 555 + 30 * mouth), skin, ink, 8)
+    x, y = 300 + 3 * yaw, 320 - 3 * pitch  # the features go where the nose points
+    for eye, closed in ((x - 92, right_closed), (x + 92, left_closed)):
+        up, look = y - 45, (eye + 1.5 * yaw, y - 45 - 1.5 * pitch)
+        pen.circle((eye, up), 70, "white")
+        pen.circle(look, 36, BLUE)
+        pen.circle(look, 18, ink)
+        edge = np.degrees(np.arcsin(1.8 * closed - 0.9))  # where the lid's edge meets the rim of the eye
+        pen.chord((eye - 70, up - 70, eye + 70, up + 70), 180 - edge, 360 + edge, shade, ink, 7)
+        pen.circle((eye, up), 70, None, ink, 7)
+        pen.arc((eye - 62, up - 105 - 45 * brows, eye + 62, up + 25 - 45 * brows), 215, 325, ink, 15)
+        pen.circle((x + 1.5 * (eye - x), y + 80), 28, "#F2A9A0")
+    pen.circle((x + yaw, y + 40 - pitch), 15, shade)
+    across = np.linspace(-1, 1, 25)
+    upper = y + 120 - 50 * smile * (across**2 - 0.5)
+    lower = upper + 110 * mouth * (1 - across**2)
+    lips = [*zip(x + 85 * across, upper, strict=True), *zip(x + 85 * across[::-1], lower[::-1], strict=True)]
+    pen.polygon(lips, "#5A1F1B")
+    pen.line([*lips, lips[0]], ink, 9, "curve")
+    return canvas.rotate(-roll, Image.Resampling.BICUBIC, fillcolor=paper).resize(
+        (side, side), Image.Resampling.LANCZOS
+    )
+
+
 def matches(first, second, points1, points2, correct=None, width=9.0, gap=10):
     """A figure of two images side by side, with a line from each point to its match.
 

@@ -272,6 +272,46 @@ def test_labels_are_white_on_a_dark_box_and_inside_the_picture(size):
     assert (np.asarray(taller) < 60).all(2).sum() > dark.sum()
 
 
+def character(**channels):
+    names = ("right_closed", "left_closed", "mouth", "smile", "brows", "yaw", "pitch", "roll")
+    return np.asarray(draw.character([channels.get(name, 0) for name in names], side=200)).astype(int)
+
+
+def whites(picture):
+    """Where the whites of the eyes are: rows (y, x)."""
+    return np.argwhere((picture > 253).all(axis=2))
+
+
+def test_the_character_closes_its_own_eyes():
+    halves = slice(0, 100), slice(100, 200)
+    for name, (shut, other) in (("right_closed", halves), ("left_closed", halves[::-1])):
+        rest, half, closed = character(), character(**{name: 0.5}), character(**{name: 1})
+        left_over = [len(whites(picture[:, shut])) for picture in (rest, half, closed)]
+        assert left_over[0] > 1.5 * left_over[1] > 0 and left_over[2] < 0.05 * left_over[0]
+        assert np.array_equal(rest[:, other], closed[:, other])
+
+
+def test_the_character_turns_and_leans():
+    y, x = whites(character()).mean(axis=0)
+    assert whites(character(yaw=10)).mean(axis=0)[1] > x + 5  # to the right
+    assert whites(character(pitch=10)).mean(axis=0)[0] < y - 5  # up
+    leaning = whites(character(roll=20))  # towards the right: the right one of the eyes is the lower one
+    assert leaning[leaning[:, 1] > x][:, 0].mean() > leaning[leaning[:, 1] < x][:, 0].mean() + 10
+
+
+def test_the_character_opens_its_mouth_and_lifts_its_brows_and_corners():
+    dark = [(abs(character(mouth=m) - [90, 31, 27]).sum(axis=2) < 30).sum() for m in (0, 0.5, 1)]
+    assert dark[2] > 1.5 * dark[1] > 0 and dark[0] < 0.1 * dark[2]
+
+    def ink(picture, rows, columns):  # the highest row with ink there
+        return np.argwhere((picture[rows, columns] < 100).all(axis=2))[:, 0].min()
+
+    brow, corner = (slice(34, 100), slice(66, 74)), (slice(130, 170), slice(72, 78))
+    assert ink(character(brows=1), *brow) < ink(character(), *brow) - 8
+    assert ink(character(smile=1), *corner) < ink(character(), *corner) - 3
+    assert np.array_equal(character(smile=1), character(smile=3)) and np.array_equal(character(brows=-1), character())
+
+
 def test_correct_and_wrong_matches_differ_in_colour_and_in_line():
     first, second = Image.new("RGB", (40, 30)), Image.new("L", (50, 20))
     fig = draw.matches(first, second, POINTS, POINTS / 2, correct=[True, False, True], gap=10)
