@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 
 import cv2
@@ -121,6 +122,19 @@ def test_landmarks_go_with_their_pixels_into_a_view():
     assert np.mean(hits) > 0.85  # the rest is covered, dark, or blurred away
 
 
+def test_narrow_eyes_are_shown_more_often_where_their_lids_are_labelled_well():
+    images, points = zip(*(drawn(np.random.default_rng(seed)) for seed in range(4)), strict=True)
+    points = np.array(points)
+    for row in (1, 3):
+        upper, lower = np.transpose(recipe.LIDS)
+        points[row, upper] = points[row, lower] - [0, 0.5]
+    sources = np.array(["helen", "helen", "drawn", "drawn"])
+    views = recipe.Faces({"image": list(images), "landmarks": points, "source": sources}, 96, 0.5, 0)
+    np.testing.assert_array_equal(views.chances > views.chances.min(), [False, True, False, False])
+    exact = [views.view(np.random.default_rng(seed))["exact"] for seed in range(60)]
+    assert 0.3 < np.mean(exact) < 0.7
+
+
 def test_without_jitter_the_box_stays_and_with_it_scatters_as_told():
     box = box_of(FLAT * 50)
     np.testing.assert_allclose(benchmark.jittered(box, np.random.default_rng(0), 0), box)
@@ -135,6 +149,9 @@ def test_without_jitter_the_box_stays_and_with_it_scatters_as_told():
 # Losses and optimiser
 
 
+EXACT = torch.ones(1)
+
+
 def gaussians(places):
     """Heatmaps (1, 68, 16, 16) whose probabilities are Gaussians of one cell about places (68, 2), from 0 to 1."""
     cells = torch.arange(16.0)
@@ -145,15 +162,15 @@ def gaussians(places):
 def test_losses_vanish_where_the_heatmap_is_the_target():
     places = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
     target = gaussians(places)
-    loss = recipe.losses(target.log(), places[None], 1.0)
-    assert loss["distance"].item() < 1e-3 and loss["opening"].item() < 1e-3
+    loss = recipe.losses(target.log(), places[None], EXACT, 1.0)
+    assert all(loss[name].item() < 2e-3 for name in ("distance", "lids", "lips"))
     assert loss["entropy"].item() == pytest.approx(-(target * target.log()).sum().item() / 68, rel=1e-4)
 
 
 def test_no_idea_costs_the_logarithm_of_the_cells_and_points_outside_nothing():
     places = torch.full((1, 68, 2), 0.5)
     places[0, 1] = torch.tensor([1.2, 0.5])
-    loss = recipe.losses(torch.zeros(1, 68, 16, 16), places, 1.0)
+    loss = recipe.losses(torch.zeros(1, 68, 16, 16), places, EXACT, 1.0)
     assert loss["entropy"].item() == pytest.approx(np.log(256), rel=1e-5)
     assert loss["distance"].item() < 1e-4  # the mean of an even map is its middle
 
@@ -162,10 +179,12 @@ def test_an_eye_found_half_a_cell_too_open_costs_as_an_opening_and_a_shift_of_th
     places = torch.rand(68, 2, generator=torch.Generator().manual_seed(0)) * 0.4 + 0.3
     open_ = places.clone()
     open_[[37, 38], 1] -= 0.5 / 15
-    loss = recipe.losses(gaussians(open_).log(), places[None], 1.0)
-    assert loss["opening"].item() == pytest.approx(2 * 2 * 0.5 / 7, rel=1e-2)  # two of seven openings, weight 2
-    shifted = recipe.losses(gaussians(places + 0.5 / 15).log(), places[None], 1.0)
-    assert shifted["opening"].item() < 1e-2 < shifted["distance"].item()
+    loss = recipe.losses(gaussians(open_).log(), places[None], EXACT, 1.0)
+    assert loss["lids"].item() == pytest.approx(6 * 2 * 0.5 / 4, rel=1e-2)  # two of four openings, weight 6
+    assert loss["lips"].item() < 1e-2
+    assert recipe.losses(gaussians(open_).log(), places[None], 0 * EXACT, 1.0)["lids"] == 0  # labelled too roughly
+    shifted = recipe.losses(gaussians(places + 0.5 / 15).log(), places[None], EXACT, 1.0)
+    assert max(shifted["lids"].item(), shifted["lips"].item()) < 3e-2 < shifted["distance"].item()
 
 
 # Acting
@@ -181,8 +200,13 @@ def test_acting_keeps_the_nose_and_lids_never_cross():
         upper, lower = np.transpose(recipe.LIDS)
         gaps.append((moved[lower] - moved[upper])[:, 1] / (landmarks[lower] - landmarks[upper])[:, 1])
     gaps = np.array(gaps)
-    assert gaps.min() > -0.15 and (gaps < 0.2).mean() > 0.1 and (gaps > 0.9).mean() > 0.2
+    assert gaps.min() > -0.15 and gaps.max() > 1.3
+    assert (gaps < 0.2).mean() > 0.15 and (gaps > 0.9).mean() > 0.2
     assert (np.abs(gaps[:, 0] - gaps[:, 2]) > 0.5).mean() > 0.1  # some wink
+    eyes = range(36, 48)
+    still = [recipe.acting(landmarks, mean, np.random.default_rng(seed), eyes=False)[eyes] for seed in range(50)]
+    wide = [not np.allclose(points, landmarks[eyes]) for points in still]
+    assert 0 < np.mean(wide) < 0.5  # "eyes wide" alone
 
 
 def test_what_was_at_a_landmark_is_where_it_has_moved_to():
@@ -195,6 +219,21 @@ def test_what_was_at_a_landmark_is_where_it_has_moved_to():
     bent = recipe.acted(view, places, target, rng).astype(np.float32)
     there = cv2.remap(bent, np.float32(target[:, None]), None, cv2.INTER_LINEAR)[:, 0, :2]
     assert np.abs(there - places).mean() < 0.5
+
+
+def test_weights_for_another_size_keep_what_is_even_and_follow_what_rises():
+    folder = checkpoints.find("face-landmarks")
+    before = VitPoseForPoseEstimation.from_pretrained(folder)
+    same = recipe.resized(folder, before.config.backbone_config.image_size)
+    assert all(torch.equal(a, b) for a, b in zip(before.parameters(), same.parameters(), strict=True))
+    small = recipe.resized(folder, (96, 96))
+    old, new = (m.backbone.embeddings.position_embeddings.detach() for m in (before, small))
+    side = math.isqrt(old.shape[1] - 1)
+    assert new.shape[1] == 1 + 6 * 6 and torch.equal(new[:, 0], old[:, 0])
+    old, new = old[0, 1:].unflatten(0, (side, side)), new[0, 1:].unflatten(0, (6, 6))
+    coarse = cv2.resize(old.numpy()[..., :4], (6, 6), interpolation=cv2.INTER_LINEAR)
+    assert np.corrcoef(coarse.ravel(), new[..., :4].numpy().ravel())[0, 1] > 0.95
+    assert small(torch.zeros(1, 3, 96, 96)).heatmaps.shape == (1, 68, 12, 12)
 
 
 @pytest.mark.parametrize("shape", [(2, 24, 24), (3, 16, 48), (1, 48, 16)])

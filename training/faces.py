@@ -35,17 +35,20 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 from safetensors.numpy import save_file
+from safetensors.torch import load_file
 from torch.utils.data import DataLoader, IterableDataset
 from tqdm.auto import tqdm
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
 from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
-from helpers.face_model import cameras_of, expression_modes, warp
-from helpers.faces import CROP, NAMES, box_of
+from helpers.face_model import cameras_of, expression_modes, measures, warp
+from helpers.faces import CROP, NAMES, box_of, eyes_box
 from training.face_shape import person_modes, shape_model, shape_report
 
 LIDS, LIPS = ((37, 41), (38, 40), (43, 47), (44, 46)), ((61, 67), (62, 66), (63, 65))  # upper and lower
+EXACT, NARROW = "helen", 0.2  # the source whose lids are labelled well; the aspect ratio of a narrow eye
+NEAR = 0.4  # how far the boxes of the eyes scatter, which come from landmarks, to the detector's
 PAUSE = 5.0  # seconds: what a step takes beyond that, the process was suspended
 SILENT = ("data", "work", "out", "weights", "pictures", "cpu")  # options that are places on one machine
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # the processor's
@@ -81,8 +84,11 @@ def photometric(image, rng):
     return image
 
 
-def acting(points, mean, rng):
-    """Landmarks (68, 2) as a random expression would move them; `mean` is the mean shape (68, 3)."""
+def acting(points, mean, rng, eyes=True):
+    """Landmarks (68, 2) as a random expression would move them, lids only if `eyes`; `mean` is the mean shape (68, 3).
+
+    Lids close by a share of their gap, some altogether, and others open further.
+    """
     camera = cameras_of(mean[None], points[None] - points.mean(0))[0]
     unit = np.linalg.norm(camera, axis=1).mean()
     strengths = {
@@ -96,19 +102,20 @@ def acting(points, mean, rng):
     modes = expression_modes(mean)
     moved = points + sum(strength * modes[name] @ camera.T for name, strength in strengths.items())
     both = rng.random() < 0.5
-    for eye in (LIDS[:2], LIDS[2:]):
+    for eye in (LIDS[:2], LIDS[2:]) if eyes else ():
         if both or rng.random() < 0.5:
             upper, lower = np.transpose(eye)
-            gap = (moved[lower] - moved[upper]) * rng.uniform(0, 1.1) * (rng.random() < 0.7)
+            share = rng.uniform(0.85, 1.05) if rng.random() < 0.3 else rng.uniform(-0.6, 1)
+            gap = (moved[lower] - moved[upper]) * share * (rng.random() < 0.8)
             moved[upper], moved[lower] = moved[upper] + 0.85 * gap, moved[lower] - 0.15 * gap
     return moved
 
 
-def acted(view, source, target, rng):
-    """The view bent from landmarks `source` to `target`, px; a mouth that opens is dark inside."""
-    edge = np.linspace(0, len(view) - 1, 5)
-    ring = np.array([(a, b) for a in edge for b in edge if {a, b} & {edge[0], edge[-1]}])
-    bent = warp(view, np.vstack([source, ring]), np.vstack([target, ring]))
+def acted(image, source, target, rng):
+    """The photograph bent from landmarks `source` to `target`, px; a mouth that opens is dark inside."""
+    across, down = (np.linspace(0, side - 1, 5) for side in image.shape[1::-1])
+    ring = np.array([(x, y) for x in across for y in down if x in across[[0, -1]] or y in down[[0, -1]]])
+    bent = warp(image, np.vstack([source, ring]), np.vstack([target, ring]))
     before, after = (np.linalg.norm(p[66] - p[62]) for p in (source, target))
     if after > before + 2:
         inside = bent.copy()
@@ -119,12 +126,16 @@ def acted(view, source, target, rng):
 
 class Faces(IterableDataset):
     """Endless views of faces. `helen` is the share of views of that source, `act` that of the faces that are made to
-    act; `mean` is the mean shape (68, 3), `start` is the view to go on from."""
+    act, `close` that of views of the eyes; `mean` is the mean shape (68, 3), `start` is the view to go on from.
 
-    def __init__(self, faces, size, helen, seed, start=0, act=0.0, mean=None):
+    A narrow eye is rare and is shown more often, where the labels of its lids are `exact`."""
+
+    def __init__(self, faces, size, helen, seed, start=0, act=0.0, mean=None, close=0.0):
         self.faces, self.size, self.helen, self.seed, self.start = faces, size, helen, seed, start
-        self.act, self.mean = act, mean
-        self.rows = [np.flatnonzero((faces["source"] == "helen") == which) for which in (False, True)]
+        self.act, self.mean, self.close = act, mean, close
+        self.exact = faces["source"] == EXACT
+        narrowest = [min(measures(points)[eye] for eye in ("right eye", "left eye")) for points in faces["landmarks"]]
+        self.chances = np.where(self.exact & (np.array(narrowest) < NARROW), 4.0, 1.0)
 
     def __iter__(self):
         number = self.start
@@ -133,12 +144,18 @@ class Faces(IterableDataset):
             number += 1
 
     def view(self, rng):
-        rows = self.rows[int(rng.random() < self.helen)]
-        row = rng.choice(rows if len(rows) else np.arange(len(self.faces["image"])))
+        chances = self.chances * (self.exact == (rng.random() < self.helen))
+        chances = chances if chances.any() else self.chances
+        row = rng.choice(len(chances), p=chances / chances.sum())
         image, points = self.faces["image"][row], self.faces["landmarks"][row]
         if rng.random() < 0.5:
             image, points = cv2.flip(image, 1), mirrored(points, image.shape[1])
-        x, y, side, _ = jittered(box_of(points), rng)
+        height, width = image.shape[:2]
+        if rng.random() < self.act and (points > 1).all() and (points < [width - 2, height - 2]).all():
+            target = acting(points, self.mean, rng, self.exact[row])
+            image, points = acted(image, points, target, rng), target
+        box, amount = (eyes_box(points), NEAR) if rng.random() < self.close else (box_of(points), 1)
+        x, y, side, _ = jittered(box, rng, amount)
         centre, angle = np.array([x + side / 2, y + side / 2]), np.deg2rad(np.clip(rng.normal(0, 15), -45, 45))
         stretch = np.diag(np.exp(rng.normal(0, 0.05) * np.array([1, -1])))
         turn = np.array([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
@@ -147,18 +164,24 @@ class Faces(IterableDataset):
         border = rng.choice([cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE])
         view = cv2.warpAffine(image, affine, (self.size, self.size), flags=cv2.INTER_LINEAR, borderMode=int(border))
         places = points @ affine[:, :2].T + affine[:, 2]
-        if rng.random() < self.act and places.min() > 1 and places.max() < self.size - 2:
-            target = acting(points, self.mean, rng) @ affine[:, :2].T + affine[:, 2]
-            view, places = acted(view, places, target, rng), target
         places = places / (self.size - 1)  # 0 and 1: first and last pixel's centre
-        return {"view": photometric(view, rng).transpose(2, 0, 1), "places": places.astype(np.float32)}
+        return {
+            "view": photometric(view, rng).transpose(2, 0, 1),
+            "places": places.astype(np.float32),
+            "exact": np.float32(self.exact[row]),
+        }
 
 
 # --- the network ------------------------------------------------------------------------------------------------
 
 
 def build(options, size, names):
-    """A `VitPoseForPoseEstimation` of random weights for crops of `size` (height, width), px, with a heatmap a name."""
+    """A `VitPoseForPoseEstimation` for crops of `size` (height, width), px, with a heatmap a name.
+
+    Its weights are random, or those of the checkpoint `options.weights`, which has its own architecture.
+    """
+    if options.weights:
+        return resized(options.weights, size)
     backbone = VitPoseBackboneConfig(
         image_size=list(size),
         patch_size=[options.patch] * 2,
@@ -180,6 +203,23 @@ def build(options, size, names):
     waves = np.concatenate([np.repeat(waves[:rows], columns, axis=0), np.tile(waves[:columns], (rows, 1))], axis=1)
     with torch.no_grad():
         model.backbone.embeddings.position_embeddings[0, 1:] = torch.as_tensor(waves, dtype=torch.float32) * 0.3
+    return model
+
+
+def resized(folder, size):
+    """A checkpoint's network for crops of `size` (height, width), px: its position embeddings are interpolated."""
+    config = VitPoseConfig.from_pretrained(folder)
+    backbone = config.backbone_config
+    grid = [side // patch for side, patch in zip(backbone.image_size, backbone.patch_size, strict=True)]
+    backbone.image_size = list(size)
+    model, weights = VitPoseForPoseEstimation(config), load_file(Path(folder) / "model.safetensors")
+    name = "backbone.embeddings.position_embeddings"
+    first, places = weights[name].float().split([1, math.prod(grid)], dim=1)
+    places = places.mT.unflatten(2, grid)
+    new = [side // patch for side, patch in zip(size, backbone.patch_size, strict=True)]
+    if new != grid:
+        places = torch.nn.functional.interpolate(places, new, mode="bicubic")
+    model.load_state_dict(weights | {name: torch.cat([first, places.flatten(2).mT], dim=1)})
     return model
 
 
@@ -218,9 +258,9 @@ def orthogonal(matrices, rounds=4):
     return x.mT if tall else x
 
 
-def losses(heatmaps, places, sigma):
+def losses(heatmaps, places, exact, sigma):
     """Cross-entropy to a Gaussian of `sigma` cells about each place, the distance in cells to the mean place, and that
-    of the openings between lids and between lips."""
+    of the openings between lids, on the faces that are `exact` (N,), and between lips."""
     size = heatmaps.shape[-1]
     cells = torch.arange(size, device=heatmaps.device, dtype=torch.float32)
     goal = places * (size - 1)
@@ -237,7 +277,8 @@ def losses(heatmaps, places, sigma):
     return {
         "entropy": (entropy * inside).sum() / inside.sum(),
         "distance": (off.norm(dim=-1) * inside).sum() / inside.sum(),
-        "opening": 2 * opening.mean(),
+        "lids": 6 * (opening[:, : len(LIDS)].mean(1) * exact).mean(),
+        "lips": opening[:, len(LIDS) :].mean(),
     }
 
 
@@ -253,7 +294,7 @@ class Run:
         self.work = Path(options.work)
         self.work.mkdir(parents=True, exist_ok=True)
         torch.manual_seed(options.seed)
-        self.model = VitPoseForPoseEstimation.from_pretrained(options.weights) if options.weights else self.network()
+        self.model = self.network()
         self.state = {"step": 0, "minutes": 0.0}
 
     def network(self):
@@ -261,10 +302,10 @@ class Run:
 
     def views(self, seed, start):
         options = self.options
-        return Faces(self.faces, options.size, options.helen, seed, start, options.act, self.mean)
+        return Faces(self.faces, options.size, options.helen, seed, start, options.act, self.mean, options.close)
 
     def losses(self, heatmaps, batch):
-        return losses(heatmaps, batch["places"], self.options.sigma)
+        return losses(heatmaps, batch["places"], batch["exact"], self.options.sigma)
 
     def labels(self):
         """The training faces, and those to measure on, with their labels' shifts taken out."""
@@ -418,6 +459,7 @@ def parse(arguments=None):
     parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
     parser.add_argument("--helen", type=float, default=0.5, help="share of HELEN among the views")
     parser.add_argument("--act", type=float, default=0.4, help="share of views that are made to act")
+    parser.add_argument("--close", type=float, default=0.4, help="share of views of the eyes alone")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
     parser.add_argument("--lr", type=float, default=0.012, help="of Muon; AdamW takes a twentieth")
     parser.add_argument("--precision", default="no", choices=("no", "bf16"), help="bf16 is mixed, and faster")
