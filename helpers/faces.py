@@ -171,39 +171,48 @@ def _chances(heatmaps):
     return probability.sum(2), probability.sum(3)
 
 
-def find_landmarks(photo, boxes, model, processor, looks=2):
+def find_landmarks(photo, boxes, model, processor, looks=2, eyes=False):
     """The landmarks (N, 68, 2), px, of the faces in boxes (N, 4) of a photograph, and their `spread_of` (N,).
 
-    Each look after the first is in the boxes of the landmarks that the one before found: slower, and more exact.
+    Each look after the first is in the boxes of the landmarks that the one before found: slower, and more exact. With
+    `eyes`, those of the eyes come from one more look, into `eyes_box`, which sees far more of how open they are.
 
     Through Sapiens2 (its 308 heatmaps are no logits) come the landmarks of `SAPIENS2`; the others are NaN, and so is
-    the spread, for which no limit was measured.
+    the spread, for which no limit was measured. `eyes` changes nothing there.
     """
     landmarks, spreads = np.zeros((0, len(NAMES), 2)), np.zeros(0)
     for _ in range(looks if len(boxes) else 0):
-        rows = [tuple(map(float, box)) for box in boxes]
-        inputs = processor([_rgb(photo)], boxes=[rows], return_tensors="pt").to(model.device)
-        with torch.inference_mode():
-            outputs = model(**inputs)
-        outputs.heatmaps = outputs.heatmaps.float().cpu()
-        if outputs.heatmaps.shape[1] == len(NAMES):
-            landmarks, spreads = landmarks_of(outputs.heatmaps, rows), spread_of(outputs.heatmaps)
-        else:
-            found = processor.post_process_pose_estimation(outputs, boxes=[rows])[0]
-            landmarks, spreads = np.full((len(rows), len(NAMES), 2), np.nan), np.full(len(rows), np.nan)
-            points = np.array([face["keypoints"].numpy() for face in found])
-            landmarks[:, list(SAPIENS2)] = points[:, list(SAPIENS2.values())].mean(2)
+        landmarks, spreads = _look(photo, boxes, model, processor)
         boxes = [box_of(points) for points in landmarks]
+    if eyes and len(boxes) and np.isfinite(spreads).all():
+        rows = list(GROUPS["eyes"])
+        closer, _ = _look(photo, [eyes_box(points) for points in landmarks], model, processor)
+        landmarks[:, rows] = closer[:, rows]
     return landmarks, spreads
 
 
+def _look(photo, boxes, model, processor):
+    """One look of `find_landmarks`."""
+    rows = [tuple(map(float, box)) for box in boxes]
+    inputs = processor([_rgb(photo)], boxes=[rows], return_tensors="pt").to(model.device)
+    with torch.inference_mode():
+        outputs = model(**inputs)
+    outputs.heatmaps = outputs.heatmaps.float().cpu()
+    if outputs.heatmaps.shape[1] == len(NAMES):
+        return landmarks_of(outputs.heatmaps, rows), spread_of(outputs.heatmaps)
+    found = processor.post_process_pose_estimation(outputs, boxes=[rows])[0]
+    landmarks, points = np.full((len(rows), len(NAMES), 2), np.nan), np.array([f["keypoints"].numpy() for f in found])
+    landmarks[:, list(SAPIENS2)] = points[:, list(SAPIENS2.values())].mean(2)
+    return landmarks, np.full(len(rows), np.nan)
+
+
 def find_faces(photo, model, processor, smallest=40):
-    """The landmarks (N, 68, 2), px, of the faces in a photograph, the largest first.
+    """The landmarks (N, 68, 2), px, of the faces in a photograph, the largest first; the eyes have a look of their own.
 
     Raises NoFace where the detector finds none (see `face_boxes`), and where no heatmaps are narrow enough for one.
     """
     boxes = face_boxes(photo, smallest)
-    landmarks, spreads = find_landmarks(photo, boxes, model, processor)
+    landmarks, spreads = find_landmarks(photo, boxes, model, processor, eyes=True)
     if (spreads > SPREAD_LIMIT).all():
         raise NoFace(
             f"Where the detector sees a face ({len(boxes)} found), the heatmaps are too wide for one. "
@@ -216,15 +225,15 @@ def next_face(frame, before, model, processor, smallest=60):
     """The landmarks (68, 2), px, of a face in the next frame of a film, or None where none is sure.
 
     The box is that of the landmarks `before` in the frame before. Where they are None, or the face is lost (which
-    Sapiens2 never says), the detector is asked for the largest face.
+    Sapiens2 never says), the detector is asked for the largest face. The eyes have a look of their own.
     """
     if before is not None:
         box = np.round(box_of(before), 1)  # or rounding errors would go from frame to frame, and grow
-        landmarks, spreads = find_landmarks(frame, [box], model, processor, looks=1)
+        landmarks, spreads = find_landmarks(frame, [box], model, processor, looks=1, eyes=True)
         if not spreads[0] > SPREAD_LIMIT:
             return landmarks[0]
     boxes = [box_of_detection(*row) for row in detections(frame, smallest)]
-    landmarks, spreads = find_landmarks(frame, boxes, model, processor)
+    landmarks, spreads = find_landmarks(frame, boxes, model, processor, eyes=True)
     sure = landmarks[~(spreads > SPREAD_LIMIT)]
     return sure[0] if len(sure) else None
 

@@ -272,6 +272,31 @@ def test_the_second_look_is_a_look_into_the_box_of_the_first(network):
     assert not np.allclose(first, second, atol=0.1)
 
 
+def test_the_crop_of_the_eyes_holds_both_with_room_and_is_about_half_as_long_as_that_of_the_face():
+    for name in PORTRAITS:
+        points = faces.hand_labels(name)[0]
+        x, y, side, _ = faces.eyes_box(points)
+        margin = (faces.CROP - 1) / 2 * side
+        low, high = points[36:48].min(axis=0), points[36:48].max(axis=0)
+        room = np.array([low - [x, y], [x + side, y + side] - high]) + margin
+        assert room.min() > 0.06 * unit(points)  # a landmark of the second look is 4 % off
+        assert 0.4 < side / faces.box_of(points)[2] < 0.6
+
+
+def test_one_more_look_at_the_eyes_changes_them_alone_and_comes_from_their_box(network):
+    photo, boxes = media.photo("astronaut"), [faces.box_of(faces.hand_labels("astronaut")[0])]
+    (face,), spread = faces.find_landmarks(photo, boxes, *network, looks=1)
+    (seen,), spread_again = faces.find_landmarks(photo, boxes, *network, looks=1, eyes=True)
+    (closer,), _ = faces.find_landmarks(photo, [faces.eyes_box(face)], *network, looks=1)
+    eyes = list(faces.GROUPS["eyes"])
+    np.testing.assert_allclose(seen[eyes], closer[eyes], atol=1e-3)
+    np.testing.assert_allclose(np.delete(seen, eyes, axis=0), np.delete(face, eyes, axis=0), atol=1e-3)
+    np.testing.assert_allclose(spread_again, spread, atol=1e-4)
+    assert not np.allclose(seen[eyes], face[eyes], atol=0.1)
+    true = faces.hand_labels("astronaut")[0]
+    assert np.linalg.norm(seen - true, axis=1)[eyes].mean() < 0.035 * unit(true)
+
+
 def test_no_box_has_no_landmarks(network):
     landmarks, spreads = faces.find_landmarks(media.photo("coffee"), [], *network)
     assert landmarks.shape == (0, 68, 2) and spreads.shape == (0,)

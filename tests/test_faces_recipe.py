@@ -18,6 +18,7 @@ from transformers import AutoImageProcessor, VitPoseForPoseEstimation
 from benchmarks import face_labels
 from benchmarks import faces as benchmark
 from helpers import checkpoints
+from helpers.face_model import Portrait, load
 from helpers.faces import MIRROR, box_of, landmarks_of
 from training import face_shape
 from training import faces as recipe
@@ -411,6 +412,19 @@ def test_decodings_agree_on_a_clear_heatmap():
     mean = landmarks_of(heatmaps, boxes)
     np.testing.assert_allclose(benchmark.dark(processor)(heatmaps, boxes), mean, atol=0.3)
     np.testing.assert_allclose(benchmark.peak(heatmaps, boxes), mean, atol=50 / 15)
+
+
+def test_of_a_known_blink_as_much_arrives_as_the_landmarks_follow_it(monkeypatch):
+    images, true = zip(*(drawn(np.random.default_rng(seed)) for seed in range(3)), strict=True)
+    true = np.array(true) + np.random.default_rng(0).normal(0, 0.3, (3, 68, 2))
+    shut = {"right eye closed": 0.7, "left eye closed": 0.7}
+    closed = np.array([Portrait(i, p, *load()).landmarks_at(shut) for i, p in zip(images, true, strict=True)])
+    answers = iter([(true, true, true), (true, (true + closed) / 2, closed)])
+    monkeypatch.setattr(benchmark, "looks", lambda folder, images, boxes: next(answers))
+    result = benchmark.eyes_response(None, images, true, true + np.array([1, 0]), true)
+    assert (result["two looks"]["blinks"], result["and one at the eyes"]["blinks"]) == pytest.approx((0.5, 1), abs=0.02)
+    assert result["two looks"]["nme"] == pytest.approx(100 / benchmark.eye_distance(true).mean(), rel=0.1)
+    assert result["and one at the eyes"]["nme"] == 0 and result["and one at the eyes"]["slope"] == 1
 
 
 def test_measures_that_do_not_differ_have_no_slope():

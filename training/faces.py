@@ -41,8 +41,8 @@ from tqdm.auto import tqdm
 from transformers import VitPoseBackboneConfig, VitPoseConfig, VitPoseForPoseEstimation
 
 from benchmarks.face_labels import choose, load_faces, mend, mirrored, shifts_of
-from benchmarks.faces import average_place, cascade_relation, evaluate, jittered, portraits
-from helpers.face_model import cameras_of, expression_modes, measures, warp
+from benchmarks.faces import average_place, cascade_relation, evaluate, eye_ratios, jittered, portraits
+from helpers.face_model import cameras_of, expression_modes, warp
 from helpers.faces import CROP, NAMES, box_of, eyes_box
 from training.face_shape import person_modes, shape_model, shape_report
 
@@ -134,8 +134,8 @@ class Faces(IterableDataset):
         self.faces, self.size, self.helen, self.seed, self.start = faces, size, helen, seed, start
         self.act, self.mean, self.close = act, mean, close
         self.exact = faces["source"] == EXACT
-        narrowest = [min(measures(points)[eye] for eye in ("right eye", "left eye")) for points in faces["landmarks"]]
-        self.chances = np.where(self.exact & (np.array(narrowest) < NARROW), 4.0, 1.0)
+        narrow = eye_ratios(faces["landmarks"]).min(1) < NARROW
+        self.chances = np.where(self.exact & narrow, 4.0, 1.0)
 
     def __iter__(self):
         number = self.start
