@@ -187,8 +187,9 @@ def eyes_response(folder, images, true, second, closer):
     """What two looks, and one more at the eyes, tell of how open they are: errors, slopes, and where labels end.
 
     `blinks` is the slope for a known change on one and the same face: a warp closes the eyes by 0.7 of their opening.
-    `labels of both eyes` is how the labels' left and right agree. Eyes mostly open alike, so it is about the slope that
-    a reader without error would have on these labels.
+    `labels of both eyes` is the correlation of the labels' left with their right. Eyes mostly open alike, so where the
+    labels' noise is the eyes' own, a reader without error would have about that slope on these labels; a little more,
+    as a turned head changes the two ratios against each other.
     """
     shape, shut = load(), {"right eye closed": 0.7, "left eye closed": 0.7}
     actors = [Portrait(image, points, *shape) for image, points in zip(images, true, strict=True)]

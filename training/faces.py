@@ -10,7 +10,10 @@ The network is `VitPoseForPoseEstimation` from random weights: a small vision tr
    landmark to the mean place on the map (which is how `helpers.faces.landmarks_of` reads it). Muon (Jordan 2024) for
    the transformer's matrices, AdamW for the rest. Boxes jitter as those of a face detector do. Some faces are made to
    act, by a piecewise-affine warp: the data hold few closed eyes, and a network that has hardly seen any draws all
-   eyes half open. For the same reason the openings of eyes and mouth have a loss of their own.
+   eyes half open. For the same reason the openings of eyes and mouth have a loss of their own, narrow eyes are shown
+   more often, and a part of the views are close crops of the eyes, for a look of their own
+   (`helpers.faces.find_landmarks`). Lids act and have that loss in HELEN alone: in `youtube-faces` they are labelled
+   in whole pixels of small pictures, and the labels of the two eyes hardly agree.
 3. Shape. `training.face_shape`: a mean and a few modes in 3D, from the 2D labels.
 
 DIR holds `faces.parquet` with columns `image`, `landmarks` (68, 2), `identity`, `source`, `split` (by identity):
@@ -449,7 +452,7 @@ def parse(arguments=None):
     parser.add_argument("--work", default="build/faces", help="state, to go on from")
     parser.add_argument("--out", default="build/faces/checkpoint", help="the finished checkpoint")
     parser.add_argument("--weights", help="folder of a finished checkpoint, whose weights to begin with")
-    parser.add_argument("--size", type=int, default=128, help="px, side of the crop")
+    parser.add_argument("--size", type=int, default=160, help="px, side of the crop")
     parser.add_argument("--patch", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=192)
     parser.add_argument("--layers", type=int, default=4)
@@ -458,7 +461,7 @@ def parse(arguments=None):
     parser.add_argument("--upscale", type=int, default=2, help="heatmap cells per patch")
     parser.add_argument("--sigma", type=float, default=1.0, help="cells, how far a label spreads")
     parser.add_argument("--helen", type=float, default=0.5, help="share of HELEN among the views")
-    parser.add_argument("--act", type=float, default=0.4, help="share of views that are made to act")
+    parser.add_argument("--act", type=float, default=0.6, help="share of views that are made to act")
     parser.add_argument("--close", type=float, default=0.4, help="share of views of the eyes alone")
     parser.add_argument("--batch", type=int, default=16, help="views a step and process")
     parser.add_argument("--lr", type=float, default=0.012, help="of Muon; AdamW takes a twentieth")
