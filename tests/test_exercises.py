@@ -78,11 +78,6 @@ def flattened(points, R, size, place):
     return np.array([[size * (R[0] @ x) + place[0], size * (R[1] @ x) + place[1]] for x in points])
 
 
-def aspect(eye):
-    d = cdist(eye, eye)
-    return (d[1, 5] + d[2, 4]) / d[0, 3] / 2
-
-
 def blinks(ratios):
     states = [0 if r < 0.15 else 1 for r in ratios if r < 0.15 or r > 0.2]
     return sum(a < b for a, b in itertools.pairwise(states))
@@ -129,7 +124,6 @@ RIGHT = {
     "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
     "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
     "scaled orthographic camera": [flattened, lambda *given: torch.tensor(flattened(*given), dtype=torch.float32)],
-    "eye aspect ratio": [aspect, lambda eye: torch.tensor(aspect(eye))],
     "count the blinks": [blinks, lambda ratios: np.int64(blinks(ratios))],
     "a blink in time": [blink, lambda t: {name: np.float32(closed) for name, closed in blink(t).items()}],
     "camera position": [[-2, 0, 1], np.array([[-2.0], [0.0], [1.0]]), (-2.001, 0, 1)],
@@ -223,10 +217,6 @@ WRONG = {
         (lambda points, R, size, place: size * points @ R.T, r"shape \(68, 2\), not \(68, 3\)"),
         (lambda points, R, size, place: flattened(points, R, size, place) + np.array([3, 4]), "up to 5.0 px off"),
     ],
-    "eye aspect ratio": [
-        (lambda eye: 2 * aspect(eye), "2 in the denominator"),
-        (lambda eye: 0.3, r"gives 0\.300, and it is"),
-    ],
     "count the blinks": [
         (lambda ratios: sum(np.diff(ratios < 0.15) > 0), "two clear blinks: your function counts 4"),
         (lambda ratios: sum(np.diff((ratios < 0.15).astype(int)) < 0), "trembles about 0.15: your function counts 3"),
@@ -295,7 +285,6 @@ FUNCTIONS = (
     "normalised mean error",
     "angle off the axis",
     "scaled orthographic camera",
-    "eye aspect ratio",
     "count the blinks",
     "a blink in time",
     "PCK",

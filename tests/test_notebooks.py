@@ -15,7 +15,6 @@ NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 # The long notebooks, until each is cut into short ones. They keep the rules of `long` in place of those of `short`;
 # with the last name here, `long` and its rules go.
 LONG = {
-    "03-facial-landmarks",
     "04-fitness-tracking",
 }
 NAME = re.compile(r"0-preflight|[1-9]\.[1-9]-[a-z0-9-]+")

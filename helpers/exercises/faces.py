@@ -4,7 +4,6 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from helpers.exercises.answers import apart, as_array, as_number, exercise
-from helpers.face_model import measures
 from helpers.faces import MIRROR
 from helpers.metrics import nme
 
@@ -66,18 +65,6 @@ def angle_off_the_axis(function):
             turned = f"yaw {-angles[0]}, pitch {-angles[1]}, roll {angles[2]}"
             return f"a head turned by {turned} is {right} degrees off, and your function gives {given}."
     return None
-
-
-@exercise("eye aspect ratio")
-def eye_aspect_ratio(function):
-    landmarks = np.random.default_rng(0).uniform(50, 150, (68, 2))
-    true = measures(landmarks)["right eye"]
-    answer = as_number(function(landmarks[36:42]))
-    if np.isclose(answer, true, rtol=1e-4):
-        return None
-    if np.isclose(answer, 2 * true, rtol=1e-4):
-        return "the 2 in the denominator is missing: there are two openings."
-    return "your function gives {}, and it is {}.".format(*apart(answer, true, 3))
 
 
 @exercise("count the blinks")
