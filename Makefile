@@ -47,10 +47,10 @@ room: $(READY)
 	@ls $(WHEELS) | grep -i nvidia && echo "These carry CUDA: $(WHEELS) is gigabytes larger than it need be." || du -sh build/room.zip
 
 OLD := $(shell sed -n 's|^Repository = "https://github.com/\(.*\)"|\1|p' pyproject.toml)
-STAMPED := pyproject.toml README.md tests/bootstrap_cell.ipy $(NOTEBOOKS)
+STAMPED := pyproject.toml README.md WORKSHOP.md tests/bootstrap_cell.ipy $(NOTEBOOKS)
 links:
 	$(if $(REPO),,$(error Whose repository? For example: make links REPO=owner/name))
-	sed -i.old -E 's|(github[a-z.]*/)$(OLD)|\1$(REPO)|g' $(STAMPED)
+	sed -i.old -E 's!(github[a-z.]*/|/gh/)$(OLD)!\1$(REPO)!g' $(STAMPED)
 	rm $(STAMPED:=.old)
 
 clean:

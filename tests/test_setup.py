@@ -125,10 +125,17 @@ def test_fit_python_passes(copy, python):
 def links(folder):
     """Each place that names this project's own repository: file, owner/name, tag, and for Colab the notebook."""
     installs = r"git\+https://github\.com/([\w.-]+/[\w.-]+)@([\w.]+)()"
+    pulls = r"(?:repo=https://github\.com|/gh)/([\w.-]+/[\w.-]+?)(?:&branch=|/)(v[\w.]+)"
+    pulls += r"[&?]urlpath=lab/tree/(?:keypoint-tutorials/)?([\w./-]+ipynb)"
     opens = r"colab\.[\w.]+/github/([\w.-]+/[\w.-]+)/blob/([\w.]+)/([\w./-]+)"
-    for path in [folder / "README.md", folder / "tests/bootstrap_cell.ipy", *sorted(folder.glob("notebooks/*.ipynb"))]:
+    for path in [
+        folder / "README.md",
+        folder / "WORKSHOP.md",
+        folder / "tests/bootstrap_cell.ipy",
+        *sorted(folder.glob("notebooks/*.ipynb")),
+    ]:
         text = path.read_text(encoding="utf-8")
-        yield from ((path.name, *found) for pattern in (installs, opens) for found in re.findall(pattern, text))
+        yield from ((path.name, *found) for pattern in (installs, opens, pulls) for found in re.findall(pattern, text))
 
 
 def test_links_agree():
