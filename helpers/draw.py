@@ -155,7 +155,9 @@ def character(channels, side=240):
         pen.circle(look, 36, BLUE)
         pen.circle(look, 18, ink)
         edge = np.degrees(np.arcsin(1.8 * closed - 0.9))  # where the lid's edge meets the rim of the eye
-        pen.chord((eye - 70, up - 70, eye + 70, up + 70), 180 - edge, 360 + edge, shade, ink, 7)
+        pen.chord((eye - 70, up - 70, eye + 70, up + 70), 180 - edge, 360 + edge, shade)
+        half, low = 70 * np.cos(np.radians(edge)), up + 70 * np.sin(np.radians(edge))
+        pen.line((eye - half, low, eye + half, low), ink, 7)
         pen.circle((eye, up), 70, None, ink, 7)
         pen.arc((eye - 62, up - 105 - 45 * brows, eye + 62, up + 25 - 45 * brows), 215, 325, ink, 15)
         pen.circle((x + 1.5 * (eye - x), y + 80), 28, "#F2A9A0")

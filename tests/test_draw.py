@@ -289,6 +289,9 @@ def test_the_character_closes_its_own_eyes():
         left_over = [len(whites(picture[:, shut])) for picture in (rest, half, closed)]
         assert left_over[0] > 1.5 * left_over[1] > 0 and left_over[2] < 0.05 * left_over[0]
         assert np.array_equal(rest[:, other], closed[:, other])
+        for yaw in np.linspace(-4, 4, 9):
+            inks = [(character(yaw=yaw, **{name: c})[:, shut] < 90).all(2).sum() for c in (0, 0.5, 0.9, 0.95, 0.99, 1)]
+            assert max(inks) < 1.3 * inks[0]  # a lid has an edge of ink, and no more of it
 
 
 def test_the_character_turns_and_leans():
