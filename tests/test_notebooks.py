@@ -176,10 +176,10 @@ def states_its_minutes(notebook, path):
     if stated > 40:
         yield f"At a glance: {stated} minutes, and 40 are the most; leave something out"
     readme = (path.parents[1] / "README.md").read_text(encoding="utf-8")
-    link = readme.partition(f"](notebooks/{path.name})")[2]
-    printed = re.search(r"(\d+) min", re.split(r"[|\n]|\]\(notebooks/", link)[0])
-    if printed is None or int(printed[1]) != stated:
-        yield f'README.md: after the link to {path.name}, in the same cell of the table, must stand "{stated} minutes"'
+    after = [re.split(r"[|\n]|\]\(notebooks/", text)[0] for text in readme.split(f"](notebooks/{path.name})")[1:]]
+    printed = [int(number) for text in after for number in re.findall(r"(\d+) min", text)]
+    if printed != [stated]:
+        yield f'README.md: after a link to {path.name}, in the same line, must stand "{stated} minutes"'
 
 
 @short
