@@ -2,6 +2,7 @@
 
 import re
 
+import bvhsdk
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -254,6 +255,21 @@ def test_a_movement_is_the_same_once_written_and_read(tmp_path_factory, seed, fp
     assert (skeleton.names, skeleton.parents) == (BODY.names, BODY.parents) and rate == pytest.approx(fps, rel=1e-6)
     np.testing.assert_allclose(skeleton.offsets, BODY.offsets, atol=1e-7)
     np.testing.assert_allclose(forward(skeleton, again, there), forward(BODY, turns, root), atol=1e-6)
+
+
+def test_another_program_reads_the_same_movement(tmp_path, capsys):
+    """bvhsdk parses the file and has forward kinematics of its own; it works in the file's centimetres."""
+    turns, root = recording(np.random.default_rng(0), count=8, bend=(0, 90))
+    write_bvh(tmp_path / "walk.bvh", BODY, turns, root, 25)
+    read = bvhsdk.ReadFile(str(tmp_path / "walk.bvh"))
+    assert read.frames == 8 and read.frametime == pytest.approx(0.04)
+    places = {}
+    for joint in read.getlistofjoints():
+        places[joint.name] = [joint.getPosition(frame) for frame in range(8)]
+        if len(joint.endsite):
+            places[f"{joint.name}End"] = [joint.getEndSitePosition(frame) for frame in range(8)]
+    there = np.stack([places[name] for name in NAMES], 1)
+    np.testing.assert_allclose(there / 100, forward(BODY, turns, root), atol=1e-6)
 
 
 def test_right_angles_are_written_without_loss(tmp_path):

@@ -113,6 +113,15 @@ def one_sided(left, right):
     return 1 - low / high if high else 0
 
 
+def wrist(place, shoulder, elbow, upper, lower):
+    """By chained affine maps."""
+
+    def joint(turn, offset):
+        return np.block([[turn, np.reshape(offset, (3, 1))], [0, 0, 0, 1]])
+
+    return (joint(shoulder, place) @ joint(elbow, upper) @ [*lower, 1])[:3]
+
+
 RIGHT = {
     "PCK": [correct_share, lambda *arguments: torch.tensor(correct_share(*arguments))],
     "lag of the moving average": [lag, lambda *arguments: np.float32(lag(*arguments))],
@@ -120,6 +129,11 @@ RIGHT = {
     "cadence": [a_minute, lambda repetitions: torch.tensor(a_minute(repetitions))],
     "asymmetry": [one_sided, lambda *angles: np.float32(one_sided(*angles))],
     "height from flight time": [fallen, lambda *times: np.float32(fallen(*times)), lambda a, b: fallen(a, b, 9.8)],
+    "forward kinematics": [
+        wrist,
+        lambda *arm: torch.tensor(wrist(*arm), dtype=torch.float32),
+        lambda *a: wrist(*a)[None],
+    ],
     "mirrored landmarks": [lambda points, width: flipped(points), lambda points, _: torch.tensor(flipped(points))],
     "normalised mean error": [share, lambda *arguments: torch.tensor(share(*arguments))],
     "angle off the axis": [off_axis, lambda R: torch.tensor(off_axis(R))],
@@ -178,6 +192,15 @@ WRONG = {
         (lambda left, landed: 4 * fallen(left, landed), "half of it each"),
         (lambda left, landed: fallen(left, landed) + 0.0016, r"0\.307 m high, and your function gives 0\.308"),
         (lambda left, landed: 100 * fallen(left, landed), r"0\.307 m high"),
+    ],
+    "forward kinematics": [
+        (lambda p, S, E, u, v: p + S @ u + E @ v, "goes along with the upper arm"),
+        (lambda p, S, E, u, v: p + S @ u + E @ S @ v, "by the elbow first"),
+        (lambda p, S, E, u, v: wrist(p, S.T, E.T, u, v), "matrices stand on the left"),
+        (lambda p, S, E, u, v: S @ u + S @ E @ v, "begins at p_shoulder"),
+        (lambda p, S, E, u, v: p + S @ u, "that is the elbow"),
+        (lambda p, S, E, u, v: p + u + v, "from where it should be"),
+        (lambda *arm: np.append(wrist(*arm), 1), r"shape \(3,\) is needed, not \(4,\)"),
     ],
     "mirrored landmarks": [
         (lambda points, width: points * [-1, 1] + [width - 1, 0], "row 36 must be the right eye again"),
@@ -293,6 +316,7 @@ FUNCTIONS = (
     "cadence",
     "asymmetry",
     "height from flight time",
+    "forward kinematics",
     "draws of RANSAC",
     "reprojection error",
     "epipole",

@@ -1,6 +1,7 @@
 """The exercises of part 4, fitness tracking."""
 
 import numpy as np
+from scipy.spatial.transform import Rotation
 
 from helpers.bodies import angle_deg
 from helpers.exercises.answers import apart, as_array, as_number, exercise
@@ -97,4 +98,28 @@ def height_from_flight_time(function):
         if not np.isclose(answer, right, rtol=5e-3):
             given, right = apart(answer, right, 3)
             return f"in the air from {left} to {landed} s: {right} m high, and your function gives {given}."
+    return None
+
+
+@exercise("forward kinematics")
+def forward_kinematics(function):
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        place, upper, lower = rng.normal(0, 0.3, (3, 3))
+        shoulder, elbow = Rotation.from_rotvec(rng.normal(size=(2, 3))).as_matrix()
+        right = place + shoulder @ (upper + elbow @ lower)
+        answer = as_array(function(place, shoulder, elbow, upper, lower)).squeeze()
+        if answer.shape != (3,):
+            return f"one place of shape (3,) is needed, not {answer.shape}."
+        for wrong, hint in (
+            (place + shoulder @ upper + elbow @ lower, "the forearm goes along with the upper arm: turn it by both."),
+            (place + shoulder @ upper + elbow @ shoulder @ lower, "turn it by the elbow first: R_shoulder @ R_elbow."),
+            (place + upper @ shoulder + lower @ elbow @ shoulder, "matrices stand on the left: R @ o, not o @ R."),
+            (right - place, "the arm begins at p_shoulder: add it."),
+            (place + shoulder @ upper, "that is the elbow: go on to the wrist."),
+        ):
+            if np.allclose(answer, wrong, atol=1e-4):
+                return hint
+        if not np.allclose(answer, right, atol=1e-4):
+            return f"your wrist is {np.linalg.norm(answer - right):.2g} m from where it should be."
     return None
