@@ -13,7 +13,7 @@
     lifter        joints in 2D to joints in 3D
     movement      smoothing, gaps, the main movement, counting repetitions
     session       walks, exercises and pauses, sets and their repetitions, counting live
-    avatars       limb joints in 3D to rotations of an avatar's bones and back, and BVH files
+    avatars       limb joints in 3D to rotations of an avatar's bones and back, its picture, and BVH files
     actors        generated people who squat, jump and walk, whose movements are known exactly, as a camera sees them
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(name, answer): instant, tolerant feedback; a file per part of the course

@@ -231,3 +231,35 @@ def seen(joints, K, rng, noise_px=1.0, lost=0.0, size=None, lost_frames=6):
         pixels = np.where(outside[..., None], rng.uniform(0, size, pixels.shape), pixels)
         gone |= outside
     return pixels, np.where(gone, rng.uniform(0.05, 0.25, gone.shape), rng.uniform(0.5, 0.9, gone.shape))
+
+
+def crossing(people, K, rng, seconds=6.0, noise_px=2.0, missed=0.05, fps=20):
+    """People who walk across a camera's view, as a detector would report them.
+
+    Each walks 4 m, from the left or from the right, at 4.5 to 7.5 m from a level camera with intrinsics `K` (3, 3).
+    Reported are all but those of whose box more than 70 % lies in that of someone nearer.
+
+    Args:
+        people: how many.
+        rng: a `numpy.random.Generator`, which draws all that differs.
+        noise_px: standard deviation of each coordinate.
+        missed: the share of reports that fail for no reason.
+
+    Returns a list of frames, each a list, in random order, of pairs: who it is, from 0, and the joints (12, 2), px.
+    """
+    walks = []
+    for side in rng.choice([-1, 1], people):  # 1 goes to the image's right
+        way = walk(4, seconds * 4 / 3, 90 * side, fps).joints[: round(seconds * fps)]  # without the turn at its end
+        start = np.array([2 * side + rng.uniform(-0.5, 0.5), 0, rng.uniform(-1.5, 1.5)])
+        walks.append(way + start)
+    frames = []
+    for joints in in_camera(np.stack(walks, 1), away_m=6):
+        pixels, away = project(joints.reshape(-1, 3), K).reshape(-1, 12, 2), joints[..., 2].mean(1)
+        low, high, reports = pixels.min(1), pixels.max(1), []
+        for who in rng.permutation(people):
+            shared = (np.minimum(high, high[who]) - np.maximum(low, low[who])).clip(0).prod(1)
+            hidden = (shared[away < away[who]] > 0.7 * (high[who] - low[who]).prod()).any()
+            if not hidden and rng.random() >= missed:
+                reports.append((int(who), pixels[who] + rng.normal(0, noise_px, (12, 2))))
+        frames.append(reports)
+    return frames

@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from helpers.lifter import BODY_M
@@ -200,6 +201,43 @@ def forward(skeleton, rotations, root=(0, 0, 0)):
         places.append(places[parent] + turns[parent] @ skeleton.offsets[row])
         turns.append(turns[parent] @ rotations[..., row, :, :])
     return np.stack(places, -2)
+
+
+# How thick an avatar is drawn at its joints, cm; left sky blue, right orange, as skeletons are drawn.
+_RADII_CM = {"Hips": 11, "Spine": 11, "Chest": 13, "Head": 5, "HeadEnd": 9, "Arm": 6, "ForeArm": 4.5, "Hand": 3.5}
+_RADII_CM |= {"HandEnd": 4, "UpLeg": 9, "Leg": 6, "Foot": 4, "FootEnd": 4}
+_TINTS = {"Left": (86, 180, 233), "Right": (230, 159, 0), "": (225, 225, 225)}
+_SIDES = [next(side for side in _TINTS if name.startswith(side)) for name in NAMES]
+
+
+def picture(joints, turn_deg=0, size=(260, 340), metre=132):
+    """An avatar as a PIL image, seen from the front without perspective, its floor near the lower edge.
+
+    Each bone is a row of balls, each ball a cloud of points, painted from the back to the front.
+
+    Args:
+        joints: (21, 3) of `NAMES`, metres, y up, the floor at y = 0, as `forward` gives them.
+        turn_deg: how far it is turned before, about the vertical through x = z = 0, to its left.
+        size: (width, height), px.
+        metre: pixels a metre.
+    """
+    joints = joints @ Rotation.from_euler("y", turn_deg, degrees=True).as_matrix().T
+    parents = [NAMES.index(parent) for parent, _ in _JOINTS.values() if parent]
+    radii = np.array([[_RADII_CM[name.removeprefix(side)] / 100] for name, side in zip(NAMES, _SIDES, strict=True)])
+    spiral = np.arange(0.5, 500)  # as a sunflower's seeds: evenly over the ball's front half
+    out, angle = np.sqrt(spiral / 500), spiral * np.pi * (3 - np.sqrt(5))
+    ball = np.stack([out * np.cos(angle), out * np.sin(angle), np.sqrt(1 - out**2)], -1)
+    light = 0.45 + 0.55 * np.clip(ball @ [-0.4, 0.6, 0.7], 0, 1)
+    share = np.linspace(0, 1, 16)[:, None, None, None]  # of the way from a joint's parent to it
+    centres, radii = (share * ends[1:, None] + (1 - share) * ends[parents, None] for ends in (joints, radii))
+    right, high, near = np.moveaxis((centres + radii * ball) * metre, -1, 0)
+    tints = light[:, None] * np.array([_TINTS[side] for side in _SIDES[1:]])[:, None]
+    order = np.argsort(near, axis=None, kind="stable")
+    places = np.rint([0.93 * size[1] - high, size[0] / 2 + right]).astype(int).reshape(2, -1)[:, order]
+    seen = ((places >= 0) & (places < np.array(size[::-1])[:, None])).all(0)
+    canvas = np.full((size[1], size[0], 3), 255, np.uint8)
+    canvas[tuple(places[:, seen])] = np.broadcast_to(tints, (*near.shape, 3)).reshape(-1, 3)[order[seen]]
+    return Image.fromarray(canvas)
 
 
 # BVH (Biovision Hierarchy)

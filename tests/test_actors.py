@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from helpers import actors
-from helpers.actors import BODY, EXERCISES, G, in_camera, jump, recording, seen, squat, walk
+from helpers.actors import BODY, EXERCISES, G, crossing, in_camera, jump, recording, seen, squat, walk
 from helpers.avatars import skeleton_of
 from helpers.bodies import ANGLES, LIMBS, limb_angles_deg
 from helpers.lifter import BODY_M
@@ -235,3 +235,33 @@ def test_who_is_outside_of_the_image_is_not_seen_there():
     np.testing.assert_array_equal(scores >= 0.5, inside)
     assert not inside[0].any() and inside[-1].all()
     assert (pixels >= 0).all() and (pixels <= [384, 288]).all()
+
+
+def test_who_crosses_is_reported_unless_hidden_by_someone_nearer():
+    """Nearer people are larger; boxes are compared by counting the pixels that they share."""
+    rng, hidden = np.random.default_rng(0), 0
+    for _ in range(6):
+        for reports in (scene := crossing(2, K, rng, noise_px=0, missed=0)):
+            boxes = [np.zeros((600, 1400), bool) for _ in reports]
+            for box, (_, joints) in zip(boxes, reports, strict=True):
+                (left, top), (right, bottom) = np.rint(joints.min(0) + 300), np.rint(joints.max(0) + 300)
+                box[int(top) - 200 : int(bottom) - 200, int(left) : int(right)] = True
+            hidden += len(reports) < 2
+            if len(reports) == 2:
+                far, near = sorted(boxes, key=np.sum)
+                assert (far & near).sum() < 0.8 * far.sum()  # by box, the smaller need not be the farther one
+        assert len(scene) == 120 and len(scene[0]) == len(scene[-1]) == 2
+    assert 10 < hidden < 400
+
+
+def test_who_crosses_walks_on_and_is_missed_as_often_as_asked_for():
+    scene = crossing(1, K, np.random.default_rng(0), noise_px=0, missed=0.2)
+    assert 0.1 < 1 - sum(map(len, scene)) / 120 < 0.3
+    x = np.array([joints[:, 0].mean() for ((_, joints),) in filter(None, scene)])
+    steps = np.diff(x) * np.sign(x[-1] - x[0])
+    assert (steps > -0.5).all() and abs(x[-1] - x[0]) > 4 * 435 / 7.6
+    exact, noisy = (crossing(3, K, np.random.default_rng(3), noise_px=noise, missed=0) for noise in (0, 2))
+    assert [len(a) for a in exact] == [len(b) for b in noisy]
+    assert {who for reports in exact for who, _ in reports} == {0, 1, 2}
+    orders = {tuple(who for who, _ in reports) for reports in exact if len(reports) == 3}
+    assert len(orders) == 6

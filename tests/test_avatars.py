@@ -15,6 +15,7 @@ from helpers.avatars import (
     NAMES,
     Skeleton,
     forward,
+    picture,
     pose,
     read_bvh,
     rotations_of,
@@ -240,6 +241,23 @@ def test_frames_with_missing_joints_are_named_with_the_remedy():
 def test_no_frames_are_no_frames():
     rotations, root = rotations_of(np.zeros((0, 12, 3)))
     assert rotations.shape == (0, len(NAMES), 3, 3) and root.shape == (0, 3)
+
+
+def test_a_picture_shows_bones_where_they_are_and_the_nearer_ones():
+    def colour(image, x, y):  # at a place in metres
+        return np.array(image)[round(0.93 * 340 - 100 * y), round(130 + 100 * x)].astype(int)
+
+    def is_blue(image, x, y):
+        red, _, blue = colour(image, x, y)
+        return blue > red + 50
+
+    joints = forward(BODY, pose({"LeftArm": ("z", 90)}), [0, 0.9, 0])  # the left arm to the side
+    front, back, side = (picture(joints, turn_deg=turn, metre=100) for turn in (0, 180, 90))
+    assert front.size == (260, 340) and tuple(colour(front, 1.1, 1.4)) == (255, 255, 255)
+    assert is_blue(front, 0.6, 1.4) and is_blue(back, -0.6, 1.4) and not is_blue(back, 0.6, 1.4)
+    assert not is_blue(front, -0.18, 1.1) and tuple(colour(front, -0.18, 1.1)) != (255, 255, 255)  # the right arm
+    assert is_blue(picture(joints, turn_deg=-90, metre=100), 0, 1.4)  # it points to the viewer, before the chest
+    assert not is_blue(side, 0, 1.4)  # and here away, behind chest and right arm
 
 
 # BVH
