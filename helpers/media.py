@@ -12,11 +12,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import chain
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -49,9 +50,7 @@ PHOTOS = {
     "text": "handwritten formulas at a slant; Wikipedia, public domain",
 }
 
-CLIPS = {
-    "workout": "a rendered person doing squats, jumping jacks, lunges and arm raises; made for these notebooks",
-}
+CLIPS = {"workout": "a rendered person doing squats, jumping jacks, lunges and arm raises; made for these notebooks"}
 
 
 class MediaError(ValueError):
@@ -297,14 +296,15 @@ def camera(seconds: float = 5, number: int = 0) -> Iterator[Image.Image]:
         source.release()
 
 
-def write_film(path: str | os.PathLike, images: list[Image.Image], fps: float) -> None:
-    """Writes images of one size as a film that browsers play: H.264 in MP4. Of odd sides the last pixel is cut off.
+def write_film(path: str | os.PathLike, images: Iterable[Image.Image], fps: float) -> None:
+    """Writes images of one size, asked for one by one, as H.264 in MP4, as browsers and phones play it; of even sides.
 
     Raises MediaError without images, and where PyAV was built without H.264; nothing is written then.
     """
     import av
 
-    if not images:
+    images = iter(images)
+    if (first := next(images, None)) is None:
         raise MediaError(f"{path} was not written: a film needs one image at least.")
     try:
         av.Codec("libx264", "w")
@@ -312,9 +312,9 @@ def write_film(path: str | os.PathLike, images: list[Image.Image], fps: float) -
         raise MediaError(f"PyAV lacks H.264 ({error}): pip install --force-reinstall --only-binary av av") from error
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"})
-        stream.width, stream.height = (side // 2 * 2 for side in images[0].size)
+        stream.width, stream.height = (side // 2 * 2 for side in first.size)
         stream.pix_fmt = "yuv420p"
-        for image in images:
+        for image in chain([first], images):
             even = image.convert("RGB").crop((0, 0, stream.width, stream.height))
             container.mux(stream.encode(av.VideoFrame.from_image(even)))
         container.mux(stream.encode())

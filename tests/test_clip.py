@@ -309,9 +309,35 @@ def test_a_written_film_has_its_frames_in_order_at_its_rate_and_even_sides(tmp_p
     np.testing.assert_allclose([image.info["time_s"] for image in shown], np.arange(6) / fps, atol=2e-3)
 
 
+def test_a_written_film_is_what_phones_play_and_opencv_reads_it(tmp_path):
+    images = [Image.new("RGB", (64, 48), (40 * number, 100, 200 - 40 * number)) for number in range(6)]
+    media.write_film(tmp_path / "film.mp4", images, 12)
+    data = (tmp_path / "film.mp4").read_bytes()
+    assert data[4:8] == b"ftyp" and data.index(b"moov") < data.index(b"mdat"), "the index comes first"
+    with av.open(str(tmp_path / "film.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.name, context.pix_fmt) == ("h264", "yuv420p")
+    player = cv2.VideoCapture(str(tmp_path / "film.mp4"))
+    colours = [picture[..., ::-1].mean((0, 1)) for _, picture in iter(player.read, (False, None))]
+    np.testing.assert_allclose(colours, [image.getpixel((0, 0)) for image in images], atol=6)
+
+
+def test_a_film_is_written_image_by_image_so_that_few_are_in_memory(tmp_path):
+    alive, most = weakref.WeakSet(), []
+
+    def images():
+        for number in range(40):
+            alive.add(image := Image.new("RGB", (64, 48), (6 * number, 0, 0)))
+            most.append(len(alive))
+            yield image
+
+    media.write_film(tmp_path / "film.mp4", images(), 12)
+    assert len(list(media.frames(tmp_path / "film.mp4"))) == 40 and max(most) <= 3
+
+
 def test_a_film_that_cannot_be_written_says_why_and_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(media.MediaError, match=r"film\.mp4 was not written: a film needs one image"):
-        media.write_film(tmp_path / "film.mp4", [], 12)
+        media.write_film(tmp_path / "film.mp4", iter([]), 12)
     monkeypatch.setattr(av, "Codec", lambda name, mode: av.codec.Codec(f"no-{name}", mode))
     with pytest.raises(media.MediaError, match=r"lacks H\.264 .*no-libx264.* --only-binary av"):
         media.write_film(tmp_path / "film.mp4", [Image.new("RGB", (4, 4))], 12)

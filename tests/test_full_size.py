@@ -13,8 +13,8 @@ from PIL import Image
 
 from helpers import checkpoints
 
-NOTEBOOK = Path(__file__).parents[1] / "notebooks/04-fitness-tracking.ipynb"
-FACES = NOTEBOOK.with_name("3.2-measure-landmarks.ipynb")
+JOINTS = Path(__file__).parents[1] / "notebooks/4.1-joints.ipynb"
+FACES = JOINTS.with_name("3.2-measure-landmarks.ipynb")
 NAMES = {0: "person", 1: "bicycle", 2: "ball"}
 
 
@@ -36,12 +36,12 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cells(folder):
-    """What the notebook's cells define that load the detector and give boxes."""
+    """What notebook 4.1's cells define that load the detector and give boxes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(checkpoints, "find", lambda name, source: {"person-boxes": folder}[name])
         known = {"SOURCE": "hub", "checkpoints": checkpoints, "np": np, "torch": torch}
         known |= {name: getattr(transformers, name) for name in ("AutoImageProcessor", "AutoModelForObjectDetection")}
-        for cell in nbformat.read(NOTEBOOK, as_version=4).cells:
+        for cell in nbformat.read(JOINTS, as_version=4).cells:
             if cell.cell_type == "code" and "detector" in cell.source and "import" not in cell.source:
                 exec(cell.source, known)
     return known
