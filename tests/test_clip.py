@@ -323,16 +323,16 @@ def test_a_written_film_is_what_phones_play_and_opencv_reads_it(tmp_path):
 
 
 def test_a_film_is_written_image_by_image_so_that_few_are_in_memory(tmp_path):
-    alive, most = weakref.WeakSet(), []
+    asked, most = [], []
 
     def images():
         for number in range(40):
-            alive.add(image := Image.new("RGB", (64, 48), (6 * number, 0, 0)))
-            most.append(len(alive))
+            asked.append(weakref.ref(image := Image.new("RGB", (64, 48), (6 * number, 0, 0))))
+            most.append(sum(one() is not None for one in asked))
             yield image
 
     media.write_film(tmp_path / "film.mp4", images(), 12)
-    assert len(list(media.frames(tmp_path / "film.mp4"))) == 40 and max(most) <= 3
+    assert len(list(media.frames(tmp_path / "film.mp4"))) == len(asked) == 40 and max(most) <= 3
 
 
 def test_a_film_that_cannot_be_written_says_why_and_leaves_no_file(tmp_path, monkeypatch):
