@@ -311,9 +311,9 @@ def write_film(path: str | os.PathLike, images: Iterable[Image.Image], fps: floa
     except ValueError as error:
         raise MediaError(f"PyAV lacks H.264 ({error}): pip install --force-reinstall --only-binary av av") from error
     with av.open(str(path), "w", options={"movflags": "+faststart"}) as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options={"crf": "20"})
-        stream.width, stream.height = (side // 2 * 2 for side in first.size)
-        stream.pix_fmt = "yuv420p"
+        steady = {"crf": "20", "x264-params": "threads=1:mbtree=0"}  # else the same images give another film each time
+        stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000), options=steady)
+        stream.width, stream.height, stream.pix_fmt = *(side // 2 * 2 for side in first.size), "yuv420p"
         for image in chain([first], images):
             even = image.convert("RGB").crop((0, 0, stream.width, stream.height))
             container.mux(stream.encode(av.VideoFrame.from_image(even)))

@@ -335,6 +335,12 @@ def test_a_film_is_written_image_by_image_so_that_few_are_in_memory(tmp_path):
     assert len(list(media.frames(tmp_path / "film.mp4"))) == len(asked) == 40 and max(most) <= 3
 
 
+def test_a_film_does_not_hang_on_threads(tmp_path):
+    media.write_film(tmp_path / "film.mp4", [Image.new("RGB", (64, 48))] * 3, 12)
+    settings = (tmp_path / "film.mp4").read_bytes()  # x264 writes them into the film
+    assert b" threads=1 " in settings and b" mbtree=0 " in settings  # or the same images give another film each time
+
+
 def test_a_film_that_cannot_be_written_says_why_and_leaves_no_file(tmp_path, monkeypatch):
     with pytest.raises(media.MediaError, match=r"film\.mp4 was not written: a film needs one image"):
         media.write_film(tmp_path / "film.mp4", iter([]), 12)
