@@ -1,4 +1,4 @@
-"""Notebook 4.5's cells for one's own film, as they stand there, on films of real people, of nobody, and of no movement."""
+"""Notebook 4.5's cells for one's own film, as they stand there, on real people, on nobody, and on no movement."""
 
 from pathlib import Path
 
