@@ -1,4 +1,4 @@
-"""Any cell can be run again: after the last cell of a short notebook, nbval runs each once more, from last to first.
+"""Any cell can be run again: after the last cell of a lesson, nbval runs each once more, from last to first.
 
 And tests that make whole environments, marked `slow`, run only with `--slow`.
 """
@@ -9,7 +9,7 @@ from copy import deepcopy
 import pytest
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-SHORT = re.compile(r"[1-9]\.[1-9]-")  # part and number; the long notebooks, still to be cut into these, begin with 0
+LESSON = re.compile(r"[1-9]\.[1-9]-")  # part and number
 
 
 class Again(IPyNbCell):
@@ -23,7 +23,7 @@ class Again(IPyNbCell):
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(collector):
     report = yield
-    if isinstance(collector, IPyNbFile) and SHORT.match(collector.path.name) and report.passed:
+    if isinstance(collector, IPyNbFile) and LESSON.match(collector.path.name) and report.passed:
         for first in reversed(list(report.result)):
             # A copy, since nbval's comparison joins the pieces of a saved stream in place.
             same = {"cell_num": first.cell_num, "cell": deepcopy(first.cell), "options": first.options}

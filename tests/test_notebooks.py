@@ -12,37 +12,23 @@ from run_notebooks import picture
 pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
-# The long notebooks, until each is cut into short ones. They keep the rules of `long` in place of those of `short`;
-# with the last name here, `long` and its rules go.
-LONG = {
-    "04-fitness-tracking",
-}
 NAME = re.compile(r"0-preflight|[1-9]\.[1-9]-[a-z0-9-]+")
 MINUTES = re.compile(r"(?m)^\| Minutes \| (\d+) to read and do, (\d+) s to run \|$")
 BOOTSTRAP = (ROOT / "tests/bootstrap_cell.ipy").read_text().strip()
 IGNORED = {"nbval-ignore-output", "nbval-skip"}
 LINK = re.compile(r"""\]\(\s*<?([^)\s>]+)|\b(?:src|href)=["']([^"']+)""")
 EXERCISE = re.compile(r"(?m)^check\(")
-RULES = {"short": [], "long": [], "preflight": []}
+RULES = {"lesson": [], "preflight": []}
 
 
 def rule(function):
-    """For every notebook; `@lesson` for all but the pre-flight, `@short` and `@long` for the lessons of one kind."""
+    """For every notebook; `@lesson` for all but the pre-flight."""
     RULES["preflight"].append(function)
     return lesson(function)
 
 
 def lesson(function):
-    return short(long(function))
-
-
-def short(function):
-    RULES["short"].append(function)
-    return function
-
-
-def long(function):
-    RULES["long"].append(function)
+    RULES["lesson"].append(function)
     return function
 
 
@@ -66,7 +52,7 @@ def prose(text):
 
 
 def kind_of(path):
-    return "long" if path.stem in LONG else "preflight" if path.stem == "0-preflight" else "short"
+    return "preflight" if path.stem == "0-preflight" else "lesson"
 
 
 def length(cell):
@@ -156,13 +142,13 @@ def keeps_code_cells_short(notebook, path):
             yield f"{name}: {lines} lines of code, and 25 are the most; split it, or move a function into helpers"
 
 
-@short
+@lesson
 def has_at_most_60_cells(notebook, path):
     if (count := len(notebook.cells)) > 60:
         yield f"all cells: {count}, and 60 are the most; join what makes sense only together, or leave something out"
 
 
-@short
+@lesson
 def states_its_minutes(notebook, path):
     """In "At a glance" those of the clock, to a tenth, and in the README the same."""
     at_a_glance = [cell.source for _, cell in cells(notebook, "markdown") if "At a glance" in cell.source]
@@ -182,33 +168,11 @@ def states_its_minutes(notebook, path):
         yield f'README.md: after a link to {path.name}, in the same line, must stand "{stated} minutes"'
 
 
-@short
+@lesson
 def has_one_to_three_exercises(notebook, path):
     count = sum("solution" in tags(cell) for _, cell in cells(notebook, "code"))
     if not 1 <= count <= 3:
         yield f"all cells: {count} exercises with a solution; one is the fewest, three are the most"
-
-
-@long
-def keeps_most_code_cells_shorter(notebook, path):
-    by_length = sorted(length(cell) for _, cell in cells(notebook, "code"))
-    for share, limit in ((0.5, 5), (0.9, 15)):
-        if (lines := by_length[int(share * len(by_length))]) > limit:
-            yield f"all code cells: {share:.0%} have up to {lines} lines, and {limit} are the most; split the long ones"
-
-
-@long
-def explains_more_than_it_computes(notebook, path):
-    text, code = (len(list(cells(notebook, kind))) for kind in ("markdown", "code"))
-    if text < code:
-        yield f"all cells: {text} of text and {code} of code; give each code cell the question that it answers"
-
-
-@long
-def has_four_exercises(notebook, path):
-    count = sum("solution" in tags(cell) for _, cell in cells(notebook, "code"))
-    if count < 4:
-        yield f"all cells: {count} solutions, and 4 are the fewest; add exercises with their solutions"
 
 
 @rule
@@ -270,8 +234,7 @@ def test_notebook(path, check):
 
 
 def test_names_say_part_and_number():
-    assert [path.name for path in NOTEBOOKS if path.stem not in LONG and not NAME.fullmatch(path.stem)] == []
-    assert {path.stem for path in NOTEBOOKS} >= LONG, "a notebook that is gone leaves LONG as well"
+    assert [path.name for path in NOTEBOOKS if not NAME.fullmatch(path.stem)] == []
 
 
 def defined_twice(notebooks):
@@ -286,7 +249,7 @@ def defined_twice(notebooks):
 
 
 def test_no_function_is_defined_in_two_notebooks():
-    books = {path.name: nbformat.read(path, as_version=4) for path in NOTEBOOKS if kind_of(path) == "short"}
+    books = {path.name: nbformat.read(path, as_version=4) for path in NOTEBOOKS if kind_of(path) == "lesson"}
     assert not (found := defined_twice(books)), f"move it into helpers, or give it another name if it differs: {found}"
 
 
@@ -313,10 +276,10 @@ def at_a_glance(stated="13 to read and do, 2 s to run"):
     return f"## At a glance\n\n| | |\n|---|---|\n| Minutes | {stated} |\n"
 
 
-def good(kind="short"):
-    """A notebook without a fault, of either kind; cells 2 and 4 are the first of code, 6 is a solution."""
+def good():
+    """A notebook without a fault; cells 2 and 4 are the first of code, 6 is a solution."""
     shown = new_code_cell("show()", outputs=figure(), metadata={"tags": ["picture"]})
-    code = [new_code_cell(BOOTSTRAP), shown, *(solution() for _ in range(1 if kind == "short" else 4))]
+    code = [new_code_cell(BOOTSTRAP), shown, solution()]
     code += [new_code_cell(f"step({number})") for number in range(16 - len(code))]
     text = ["# Find a corner", "## Look\n\n[design](../README.md) ![a corner](corner.png)", "```\n# no heading\n```"]
     text += [at_a_glance()] + ["Why?"] * (len(code) - len(text) - 1)
@@ -333,11 +296,6 @@ def put(notebook, number, **changes):
 def skip_comparison(notebook):
     for number in (28, 30):
         put(notebook, number, metadata={"tags": ["nbval-ignore-output"]})
-
-
-def lengthen_half(notebook):
-    for number in range(16, 33, 2):
-        put(notebook, number, source="a = 1\n" * 6)
 
 
 def say(stated):
@@ -378,18 +336,10 @@ FAULTS = [
     (states_its_minutes, say("41 to read and do, 2 s to run"), "41 minutes, and 40 are the most"),
     (has_one_to_three_exercises, lambda book: put(book, 6, metadata={}), "0 exercises"),
     (has_one_to_three_exercises, add(3, solution), "4 exercises"),
-    (keeps_most_code_cells_shorter, lengthen_half, "50% have up to 6 lines"),
-    (
-        keeps_most_code_cells_shorter,
-        lambda book: [put(book, n, source="a\n" * 16) for n in (30, 32)],
-        "90% .* 16 lines",
-    ),
-    (explains_more_than_it_computes, lambda book: book.cells.pop(4), "15 of text and 16 of code"),
     (folds_its_solutions, lambda book: put(book, 6, source="answer = 1"), "cell 6 .*add the other one"),
     (folds_its_solutions, lambda book: put(book, 6, metadata={}), "cell 6 .*add the other one"),
     (folds_its_solutions, lambda book: put(book, 6, metadata=solution(jupyter={}).metadata), "cell 6 .*lies open"),
     (folds_its_solutions, lambda book: put(book, 6, metadata=solution(cellView="").metadata), "cell 6 .*Colab"),
-    (has_four_exercises, lambda book: put(book, 6, metadata={}, source="step()"), "3 solutions"),
     (compares_its_outputs, skip_comparison, "2 of 16"),
     (compares_its_outputs, lambda book: [put(book, n, source="# NBVAL_SKIP") for n in (28, 30)], "2 of 16"),
     (links_to_what_exists, lambda book: put(book, 3, source="[next](02.ipynb#start)"), "cell 3 .*02.ipynb#start"),
@@ -398,9 +348,6 @@ FAULTS = [
     (shows_its_current_picture, lambda book: book.cells[3].outputs[0].data.update({"image/png": "AAAA"}), "make run"),
     (is_small_enough, lambda book: put(book, 4, outputs=[new_output("stream", text="." * 1_500_000)]), "1.5 MB"),
 ]
-
-
-KINDS = {check: kind for kind in ("short", "long") for check in RULES[kind]}
 
 
 @pytest.fixture
@@ -421,20 +368,19 @@ def shelf(tmp_path):
     return save
 
 
-@pytest.mark.parametrize("kind", ("short", "long"))
-def test_a_good_notebook_passes(shelf, kind):
-    path = shelf(good(kind))
-    assert [fault for check in RULES[kind] for fault in faults(check, path)] == []
+def test_a_good_notebook_passes(shelf):
+    path = shelf(good())
+    assert [fault for check in RULES["lesson"] for fault in faults(check, path)] == []
 
 
 @pytest.mark.parametrize(("check", "spoil", "message"), FAULTS)
 def test_a_fault_is_found(shelf, check, spoil, message):
-    spoil(notebook := good(KINDS[check]))
+    spoil(notebook := good())
     assert re.search(message, "\n".join(faults(check, shelf(notebook))))
 
 
 def test_every_rule_is_tried():
-    assert {check for check, _, _ in FAULTS} == KINDS.keys()
+    assert {check for check, _, _ in FAULTS} == set(RULES["lesson"])
 
 
 def test_a_function_that_two_notebooks_define_is_found():
