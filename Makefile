@@ -19,6 +19,8 @@ NOTEBOOKS := $(wildcard notebooks/*.ipynb)
 lab: $(READY)
 	$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/1.1-find-keypoints.ipynb $(LAB_FLAGS)
 
+# A worker for each core, and so one thread for each worker.
+test: export OMP_NUM_THREADS := 1
 test: $(READY)
 	$(BIN)/pytest --nbval -n auto --dist loadscope
 	$(BIN)/python tests/reduced.py tests -m "not once" -n auto --dist loadscope
