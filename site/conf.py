@@ -46,10 +46,12 @@ MOVED = "Open the notebook to move the slider.\n"
 
 
 def lead(text, folder):
-    """A text without badges, and whose links to files that are no pages lead to the repository."""
+    """A text without badges; links to the README lead to the first page, those to what is no page to the repository."""
 
     def link(found):
         target = (folder / found[1]).resolve()
+        if target == PAGES / "README.md":
+            return "index.md"
         return found[1] if target.exists() else f"{SOURCES}/{target.relative_to(PAGES)}"
 
     return LINK.sub(link, BADGE.sub("", text))
