@@ -115,7 +115,8 @@ def find_joints(model, processor, images, boxes, mirror=False):
     Returns joints (N, K, 2), px of the image, and scores (N, K), the heights of the peaks.
     """
     boxes = np.asarray(boxes, dtype=float)
-    factors = np.maximum(1.25 * boxes[:, 3] // processor.size["height"], 1).astype(int)
+    most = [max(min(image.size) // 8, 1) for image in images]  # of fewer pixels, sides are taken for colour channels
+    factors = np.clip(1.25 * boxes[:, 3] // processor.size["height"], 1, most).astype(int)
     small = [image.reduce(int(factor)) for image, factor in zip(images, factors, strict=True)]
     corners = (boxes[:, :2] + 0.5) / factors[:, None] - 0.5
     nested = [[tuple(box)] for box in np.column_stack([corners, boxes[:, 2:] / factors[:, None]])]

@@ -269,6 +269,13 @@ def test_joints_are_the_same_in_a_larger_picture(network, film):
     assert np.median(np.linalg.norm((found + 0.5) / 4 - 0.5 - small, axis=-1)) < 0.5  # px of the small one
 
 
+def test_a_box_that_is_much_larger_than_the_picture_leaves_something_of_it_to_look_at(network, film):
+    frames, _ = film
+    for image in (frames[0], frames[0].crop((0, 0, 5, 5))):
+        joints, scores = find_joints(*network, [image], [(-9e4, -9e4, 1.5e5, 2e5)])
+        assert np.isfinite(joints).all() and (scores < 0.28).all()
+
+
 def test_the_mean_with_the_mirror_image_does_not_know_left_from_right(network, film):
     frames, true = film
     flipped = frames[0].transpose(Image.Transpose.FLIP_LEFT_RIGHT)
