@@ -15,6 +15,8 @@
     session       walks, exercises and pauses, sets and their repetitions, counting live
     avatars       limb joints in 3D to rotations of an avatar's bones and back, its picture, and BVH files
     actors        generated people who squat, jump and walk, whose movements are known exactly, as a camera sees them
+    coco          labelled keypoints as annotation tools export them, read and checked
+    pages         photographs of pages whose corners are known, to learn from and to measure on
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(name, answer): instant, tolerant feedback; a file per part of the course
     preflight     does everything work here? also as a command

@@ -81,6 +81,23 @@ def paste(background, picture, homography, fine=3):
     return Image.fromarray(canvas)
 
 
+def straightened(image, corners):
+    """A flat, rectangular thing in a picture as a scanner would see it.
+
+    Args:
+        corners: (4, 2), px: top left, top right, bottom right, bottom left, of its outermost pixels' outer edges.
+
+    Returns a PIL image whose sides are as long as the thing's in the picture, the mean of each opposite two; true
+    proportions would need the camera's focal length (Zhang & He 2007).
+    """
+    corners = np.asarray(corners, dtype=float)
+    top, right, bottom, left = np.linalg.norm(corners - np.roll(corners, -1, axis=0), axis=1)
+    width, height = (max(1, round(sides / 2)) for sides in (top + bottom, left + right))
+    sheet = np.array([[0, 0], [width, 0], [width, height], [0, height]]) - 0.5
+    homography = cv2.getPerspectiveTransform(corners.astype(np.float32), sheet.astype(np.float32))
+    return Image.fromarray(cv2.warpPerspective(np.asarray(image), homography, (width, height), flags=cv2.INTER_CUBIC))
+
+
 def place(background, picture, width, K, pose):
     """A picture in space, as a camera sees it before a background; if a corner is behind the camera, it is left out.
 

@@ -62,6 +62,10 @@ def flipped(points):
     return np.array([[319 - x, y] for x, y in points[rows]])
 
 
+def renamed(corners, width):
+    return np.array([[width - 1 - x, y] for x, y in corners])[[1, 0, 3, 2]]
+
+
 def fallen(left, landed, g=9.81):
     return g / 2 * ((landed - left) / 2) ** 2
 
@@ -123,6 +127,11 @@ def wrist(place, shoulder, elbow, upper, lower):
 
 
 RIGHT = {
+    "mirrored corners": [
+        renamed,
+        lambda *given: torch.tensor(renamed(*given)),
+        lambda *given: renamed(*given).tolist(),
+    ],
     "PCK": [correct_share, lambda *arguments: torch.tensor(correct_share(*arguments))],
     "lag of the moving average": [lag, lambda *arguments: np.float32(lag(*arguments))],
     "angle at a joint": [angle_at, lambda *points: angle_at(*(point.astype(np.float32) for point in points))],
@@ -159,6 +168,13 @@ RIGHT = {
 }
 shifted = np.r_[16, :16]  # as if rows were counted from 1
 WRONG = {
+    "mirrored corners": [
+        (lambda corners, width: renamed(corners, width)[[1, 0, 3, 2]], "the names are not"),
+        (lambda corners, width: renamed(corners, width + 1), "column 0 becomes"),
+        (lambda corners, width: corners[[1, 0, 3, 2]], "did not move"),
+        (lambda corners, width: renamed(corners, width)[::-1], "exchange their names"),
+        (lambda corners, width: renamed(corners, width)[:, 0], "four corners"),
+    ],
     "PCK": [
         (lambda *arguments: 100 * correct_share(*arguments), "not a percentage"),
         (lambda found, true, _: correct_share(found, true, 0.2), r"at 0\.1 your function gives"),
@@ -305,6 +321,7 @@ WRONG = {
 FUNCTIONS = (
     "nearer pose",
     "mirrored landmarks",
+    "mirrored corners",
     "normalised mean error",
     "angle off the axis",
     "scaled orthographic camera",

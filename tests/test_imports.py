@@ -102,6 +102,8 @@ ORDER = [
     "benchmarks",
     "helpers.preflight",
     "helpers.batch",
+    "helpers.pages",
+    "helpers.coco",
     "helpers.draw",
     "helpers.exercises",
     "helpers.session",

@@ -189,6 +189,7 @@ def test_every_sanitize_rule_is_read():
     ("output", "kept"),
     [
         ("12 ms on one core [timing]\n3 corners\n", "[timing]\n3 corners\n"),
+        ("after: 2.7 px (2.3 to 2.9) [trained here]\n4 corners\n", "[trained here]\n4 corners\n"),
         ("<Camera at 0x7f3a5c0e1d90>", "<Camera at 0xADDRESS>"),
         ("640 x 480 pixels, 0.12 px off, id 0x1f", "640 x 480 pixels, 0.12 px off, id 0x1f"),
     ],

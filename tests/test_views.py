@@ -12,7 +12,18 @@ from scipy.spatial.transform import Rotation
 
 from helpers import media
 from helpers.geometry import backproject, inside, invert, project, transform, warp_points
-from helpers.views import cube, disturb, look_at, paste, place, random_homography, rotation, view_from, warp
+from helpers.views import (
+    cube,
+    disturb,
+    look_at,
+    paste,
+    place,
+    random_homography,
+    rotation,
+    straightened,
+    view_from,
+    warp,
+)
 
 SIZE = (480, 640)  # height, width
 CORNERS = np.array([[0, 0], [639, 0], [639, 479], [0, 479]], dtype=float)
@@ -42,6 +53,20 @@ def middle_of(image, near, radius=12):
     values = np.asarray(image.convert("L"), dtype=float)
     y, x = np.indices(values.shape)
     return np.array(ndimage.center_of_mass(np.where(np.hypot(x - near[0], y - near[1]) < radius, values, 0))[::-1])
+
+
+def test_straightened_undoes_a_camera():
+    card = Image.fromarray(np.random.default_rng(0).integers(0, 255, (15, 10, 3), np.uint8)).resize((200, 300))
+    pose = Rotation.from_euler("xyz", [25, -15, 20], degrees=True).as_matrix(), np.array([0.05, 0, 1.6])
+    near = np.array([[500, 0, 319.5], [0, 500, 239.5], [0, 0, 1]])
+    photo = place(Image.new("RGB", (640, 480)), card, 1.0, near, pose)
+    plane = np.array([[-1, -1.5, 0], [1, -1.5, 0], [1, 1.5, 0], [-1, 1.5, 0]]) / 2
+    sheet = straightened(photo, project(plane, near, pose))
+    assert 150 < sheet.width < 400 and 1.2 < sheet.height / sheet.width < 1.8
+    off = np.abs(np.asarray(sheet.resize(card.size), float) - np.asarray(card, float))[3:-3, 3:-3]
+    assert off.mean() < 6
+    turned = straightened(photo, project(np.roll(plane, -1, axis=0), near, pose))  # from the top right corner on
+    assert np.abs(np.asarray(turned.rotate(-90, expand=True).resize(card.size), float) - np.asarray(card)).mean() < 8
 
 
 # Random homographies

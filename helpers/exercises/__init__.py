@@ -7,7 +7,7 @@ from importlib import import_module
 
 from helpers.exercises.answers import EXERCISES, Hint, NotAttempted, prepared
 
-PARTS = ("keypoints", "poses", "faces", "bodies")
+PARTS = ("keypoints", "poses", "faces", "bodies", "further")
 
 
 def check(name, answer):
