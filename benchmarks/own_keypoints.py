@@ -69,7 +69,7 @@ def measured(folder, count, steps, way, seed):
     train_set, test_set = pictures(f"{folder}/train")[:count], pictures(f"{folder}/test")
     model = notebook["network"](checkpoints.find("body-pose"), list(pages.CORNERS), pretrained, seed).to(device)
     notebook["train"](model, train_set, steps, seed, augment)
-    corners, _ = notebook["find_corners"](model, notebook["processor"], [sample.image for sample in test_set])
+    corners, _ = notebook["corners_in"](model, notebook["processor"], [sample.image for sample in test_set])
     errors = notebook["errors_px"](corners, test_set)
     figures = {"median px": np.nanmedian(errors), "worst below 5 px": np.mean(np.nanmax(errors, 1) < 5)}
     figures = {name: round(float(value), 3) for name, value in figures.items()}

@@ -17,6 +17,7 @@
     actors        generated people who squat, jump and walk, whose movements are known exactly, as a camera sees them
     coco          labelled keypoints as annotation tools export them, read and checked
     pages         photographs of pages whose corners are known, to learn from and to measure on
+    batch         many films to rows in Parquet files, on one core, all of them or a cluster; as a command
     draw          figures with keypoints, matches and frames, and animations, each with a caption
     exercises     check(name, answer): instant, tolerant feedback; a file per part of the course
     preflight     does everything work here? also as a command

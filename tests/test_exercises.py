@@ -107,6 +107,12 @@ def angle_at(a, b, c):
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
+def overtakes(start_a, each_a, start_b, each_b):
+    if each_b >= each_a:
+        return 0 if start_b < start_a else np.inf
+    return max(0, int((start_b - start_a) // (each_a - each_b)) + 1)
+
+
 def a_minute(repetitions):
     middles = [repetition.middle_s for repetition in repetitions]
     return 60 / np.diff(middles).mean() if len(middles) > 1 else np.nan
@@ -135,6 +141,7 @@ RIGHT = {
     "PCK": [correct_share, lambda *arguments: torch.tensor(correct_share(*arguments))],
     "lag of the moving average": [lag, lambda *arguments: np.float32(lag(*arguments))],
     "angle at a joint": [angle_at, lambda *points: angle_at(*(point.astype(np.float32) for point in points))],
+    "films to break even": [overtakes, lambda *given: np.float32(overtakes(*given))],
     "cadence": [a_minute, lambda repetitions: torch.tensor(a_minute(repetitions))],
     "asymmetry": [one_sided, lambda *angles: np.float32(one_sided(*angles))],
     "height from flight time": [fallen, lambda *times: np.float32(fallen(*times)), lambda a, b: fallen(a, b, 9.8)],
@@ -192,6 +199,14 @@ WRONG = {
         (lambda a, b, c: angle_at(a, b, c) + 0.12, "is off by up to 0.12 deg"),
         (lambda a, b, c: angle_at(a, b, c).mean(), r"angles of shape \(6,\), not \(\)"),
         (lambda a, b, c: np.where(angle_at(a, b, c) > 179.99, np.nan, angle_at(a, b, c)), "clip the cosine"),
+    ],
+    "films to break even": [
+        (lambda a, b, c, d: np.ceil((c - a) / (b - d)) if b > d else np.inf, "with 10 films B is not yet done"),
+        (lambda a, b, c, d: max(0, (c - a) / (b - d)) if b > d else np.inf, "with 10 films B is not yet done"),
+        (lambda a, b, c, d: max(0, (c - a) / (b - d) + 1) if b > d else np.inf, "films come whole"),
+        (lambda a, b, c, d: (c - a) // (b - d) + 1 if b != d else np.inf, "no fewer than 0|never overtakes"),
+        (lambda a, b, c, d: 10_000 if d >= b else overtakes(a, b, c, d), "it never overtakes A, so infinity"),
+        (lambda a, b, c, d: overtakes(a, b, c, d) + 1, "it is 11 films, and your function gives 12"),
     ],
     "cadence": [
         (lambda r: 60 * len(r) / (r[-1].middle_s - r[0].middle_s), "one repetition less"),
@@ -336,6 +351,7 @@ FUNCTIONS = (
     "forward kinematics",
     "draws of RANSAC",
     "reprojection error",
+    "films to break even",
     "epipole",
 )
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.exercises.answers import as_array, exercise
+from helpers.exercises.answers import as_array, as_number, exercise
 
 
 @exercise("mirrored corners")
@@ -22,4 +22,32 @@ def mirrored_corners(function):
             return "the names are exchanged, but the places did not move."
         if not np.allclose(answer, right):
             return "x becomes width - 1 - x, y stays, and left and right exchange their names."
+    return None
+
+
+@exercise("films to break even")
+def films_to_break_even(function):
+    for given, right in (
+        ((0, 2, 10, 1), 11),  # equal with 10
+        ((0, 1, 9, 0.6), 23),
+        ((0.5, 1, 25.5, 0.5), 51),
+        ((0, 1, 5, 1), np.inf),
+        ((0, 1, 5, 1.5), np.inf),
+        ((5, 2, 0, 1), 0),
+    ):
+        answer = as_number(function(*given))
+        if right == np.inf and np.isfinite(answer):
+            return "B starts later here, and is no faster with a film: it never overtakes A, so infinity."
+        if not right and answer < 0:
+            return "B starts earlier here, and is faster: there are no fewer than 0 films."
+        if answer == right - 1 < np.inf:
+            return f"with {right - 1:.0f} films B is not yet done before A: it must be strictly earlier."
+        if np.isfinite(right) and not float(answer).is_integer():
+            return "films come whole: an int is wanted."
+        if answer != right:
+            start_a, each_a, start_b, each_b = given
+            return (
+                f"A: {start_a} s and {each_a} s a film, B: {start_b} s and {each_b} s a film: it is {right} films, and "
+                f"your function gives {answer:g}."
+            )
     return None
