@@ -40,8 +40,10 @@ LONGER = (800, 240)  # steps, with all pictures
 def lesson():
     """The functions that the notebook defines in its cells tagged `own`, name -> function."""
     logging.set_verbosity_error()
-    processor = AutoImageProcessor.from_pretrained(checkpoints.find("body-pose"), backend="pil")
-    names = {"cv2": cv2, "np": np, "torch": torch, "tqdm": tqdm, "bodies": bodies, "processor": processor}
+    folder = checkpoints.find("body-pose")
+    processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
+    names = {"cv2": cv2, "np": np, "torch": torch, "tqdm": tqdm, "bodies": bodies}
+    names |= {"folder": folder, "processor": processor}
     names |= {"VitPoseConfig": VitPoseConfig, "VitPoseForPoseEstimation": VitPoseForPoseEstimation}
     for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
         if "own" in cell["metadata"].get("tags", []):
