@@ -49,11 +49,15 @@ def test_an_empty_environment_installs_and_runs(room):
     installed = subprocess.run(["sh", room / "install.sh"], env=environment, capture_output=True, text=True)
     assert installed.returncode == 0, installed.stdout + installed.stderr
     assert "Everything works here." in installed.stdout
-    notebook = next(room.glob("notebooks/1.1-*.ipynb"))
-    run = [room / ".venv/bin/jupyter", "nbconvert", "--to=notebook", "--execute", "--output=done", notebook]
+    path = next(room.glob("notebooks/1.1-*.ipynb"))
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        cell.update({"execution_count": None, "outputs": []} if cell.cell_type == "code" else {})
+    nbformat.write(notebook, path)
+    run = [room / ".venv/bin/python", ROOT / "tests/run_notebooks.py", path]  # nbconvert can wait for ever at a slider
     executed = subprocess.run(run, env=environment, capture_output=True, text=True)
     assert executed.returncode == 0, executed.stderr
-    cells = nbformat.read(room / "notebooks/done.ipynb", as_version=4).cells
+    cells = nbformat.read(path, as_version=4).cells
     assert all(cell.execution_count for cell in cells if cell.cell_type == "code")
 
 
