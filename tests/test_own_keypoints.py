@@ -81,7 +81,7 @@ def test_errors_are_in_px_of_the_crop_and_without_the_unknown(lesson):
     assert len(errors) == 2
 
 
-def test_a_training_of_two_steps(tmp_path, monkeypatch):
+def test_a_training_of_two_steps(tmp_path):
     benchmark.prepare(tmp_path, 6, 8)
     for way in benchmark.WAYS:
         row = benchmark.measured(tmp_path, 6, 2, way, seed=0)
